@@ -1,0 +1,69 @@
+# Everything that a developer types. `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: demo test test-fast check bench lock clean help
+
+demo: $(READY)  ## play the whole loop here, without an account or a model
+	@scripts/engine
+	@$(BIN)/claude-container demo
+
+test: $(READY)  ## check, then all tests, those with a real engine included
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory test-fast
+	@scripts/engine
+	$(BIN)/pytest -m engine
+
+test-fast: $(READY)  ## the tests that need no engine
+	$(BIN)/pytest -m "not engine"
+
+check: $(READY)  ## lint, formatting, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(READY)  ## measure what the launcher costs
+	@scripts/engine
+	$(BIN)/python bench/run.py
+
+lock:  ## pin the dependencies anew after a change to pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
+	  --generate-hashes --no-header --no-annotate -q -o requirements-dev.txt
+
+clean:  ## remove what make made here; containers and images stay
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+# Quiet unless it fails. Debian splits ensurepip off into python3-venv, so it is
+# looked for first; a .venv that works is brought up to date, any other made anew.
+$(READY): pyproject.toml requirements-dev.txt
+	@log=$$(mktemp) || exit 1; \
+	trap 'rm -f "$$log"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	command -v $(PYTHON) >/dev/null || \
+	  { echo '✗ no $(PYTHON) here'; echo 'hint: install Python 3.10 or newer, or make PYTHON=…'; exit 1; } >&2; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "✗ $$($(PYTHON) --version) is too old; 3.10 is needed"; echo 'hint: make PYTHON=python3.11'; exit 1; } >&2; \
+	if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo '→ installing python3-venv (apt-get)' >&2; \
+	    { apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+	      -o DPkg::Lock::Timeout=60 python3-venv; } >"$$log" 2>&1 </dev/null || \
+	      { cat "$$log"; echo '✗ apt-get could not install python3-venv'; exit 1; } >&2; \
+	  fi; \
+	  $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	    { echo '✗ $(PYTHON) cannot make a virtual environment (it has no ensurepip)'; \
+	      echo 'hint: Debian or Ubuntu: sudo apt-get install python3-venv'; exit 1; } >&2; \
+	fi; \
+	echo '→ setting up .venv (once, about half a minute)' >&2; \
+	{ { $(BIN)/python -m pip --version 2>/dev/null || $(PYTHON) -m venv --clear .venv; } && \
+	  $(BIN)/python -m pip install -q --no-input --disable-pip-version-check \
+	    --require-hashes -r requirements-dev.txt && \
+	  $(BIN)/python -m pip install -q --no-input --disable-pip-version-check \
+	    --no-deps --no-build-isolation -e . && \
+	  touch $@; } >"$$log" 2>&1 </dev/null || \
+	  { cat "$$log"; echo '✗ cannot set up .venv'; exit 1; } >&2
