@@ -1,0 +1,3 @@
+from claude_container.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,280 @@
+"""An engine driven through its own command line: what docker and podman share.
+
+The command line, and not the API behind it, keeps contexts, credential
+helpers and ssh hosts working as the user set them up, and imports nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from claude_container import process
+from claude_container.engines.base import (
+    Bind,
+    Build,
+    Container,
+    ContainerSpec,
+    EngineError,
+    EngineNotInstalled,
+    Image,
+    Streams,
+    Volume,
+    VolumeMount,
+)
+from claude_container.errors import UsageError
+from claude_container.process import Attached, Completed
+
+# Any single key may be one that claude or the user's shell wants, and docker's
+# default (Ctrl-P, Ctrl-Q) swallows Ctrl-P. Nobody types this by accident.
+_DETACH_KEYS = "ctrl-^,ctrl-@,ctrl-^,ctrl-@"
+_ABSENT = re.compile(r"no such (container|object|volume|image)", re.IGNORECASE)
+
+
+class CliEngine:
+    """The engine contract (base.py) over a docker-like command line."""
+
+    name = "docker"
+    program = "docker"
+    install_hint = ""
+    # What the program says, to the error that it means. Checked in this order.
+    failures: tuple[tuple[re.Pattern[str], type[EngineError], str, str], ...] = ()
+
+    def call(
+        self,
+        *args: str,
+        input: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float | None = 120.0,
+        on_line: Callable[[str], None] | None = None,
+        finish: float = 5.0,
+        fine: Callable[[Completed], bool] = lambda done: done.code == 0,
+    ) -> Completed:
+        """One captured call. Raises the error that the engine's words mean, unless `fine`."""
+        try:
+            done = process.run(
+                [self.program, *args],
+                input=input,
+                env=env,
+                timeout=timeout,
+                on_line=on_line,
+                finish=finish,
+                check=False,
+            )
+        except process.ProgramMissing as error:
+            raise EngineNotInstalled(
+                f"{self.program} is not installed", hint=self.install_hint
+            ) from error
+        except process.ProcessTimeout as error:
+            raise EngineError(
+                error.what, hint="is the engine busy or hung? `claude-container doctor` tells more"
+            ) from error
+        if not fine(done):
+            text = done.error_text or process.redact(_tail(done.text))
+            raise self.failure(text, f"{self.program} {args[0]} failed")
+        return done
+
+    def failure(self, text: str, what: str) -> EngineError:
+        """The error that the engine's words `text` mean; `what` failed if they mean nothing."""
+        for pattern, kind, meaning, hint in self.failures:
+            if pattern.search(text):
+                return kind(meaning, evidence=text, hint=hint)
+        return EngineError(what, evidence=text)
+
+    # Containers
+
+    def create(self, spec: ContainerSpec) -> str:
+        argv = ["create", "--pull", "never", "--rm", "--init", "--interactive"]
+        argv += ["--name", spec.name, "--user", "0:0", "--cap-drop", "ALL"]
+        argv += ["--security-opt", "no-new-privileges"]
+        argv += [f"--cap-add={capability}" for capability in spec.capabilities]
+        argv += [f"--label={key}={value}" for key, value in spec.labels.items()]
+        argv += [f"--publish={port}" for port in spec.publish]
+        for flag in ("network", "memory", "cpus", "workdir"):
+            if value := getattr(spec, flag):
+                argv += [f"--{flag}", value]
+        if spec.pids:
+            argv += ["--pids-limit", str(spec.pids)]
+        for mount in spec.mounts:
+            argv += ["--mount", _mount(mount)]
+        if spec.tty:
+            argv.append("--tty")
+        flags, env_file = self._environment(spec.env)
+        entry, *rest = spec.command
+        argv += [*flags, "--entrypoint", entry, spec.image, *rest]
+        return self.call(*argv, input=env_file).text.splitlines()[-1]
+
+    def _environment(self, env: Mapping[str, str]) -> tuple[list[str], bytes | None]:
+        """Flags and standard input that bring `env` in with no value in any argv.
+
+        What our own environment holds already goes by name alone; the rest goes
+        through `--env-file /dev/stdin`, since the client itself reads variables
+        such as PATH and DOCKER_HOST and must not see another value of them.
+        """
+        ours = process.environment()
+        named = [name for name, value in env.items() if ours.get(name) == value]
+        lines = [f"{name}={value}" for name, value in env.items() if name not in named]
+        if broken := [line.split("=")[0] for line in lines if "\n" in line or "\r" in line]:
+            raise UsageError(
+                f"the value of {broken[0]} holds a line break",
+                hint=f"export {broken[0]}=… and pass it by name: --env {broken[0]}",
+            )
+        flags = [f"--env={name}" for name in named]
+        if not lines:
+            return flags, None
+        return [*flags, "--env-file", "/dev/stdin"], "\n".join([*lines, ""]).encode()
+
+    def copy_in(self, container: str, archive: bytes) -> None:
+        self.call("cp", "-", f"{container}:/", input=archive)
+
+    def start(self, container: str) -> None:
+        self.call("start", container)
+
+    def attach(self, container: str, streams: Streams) -> Attached:
+        argv = [self.program, "start", "--attach", "--interactive"]
+        argv += ["--detach-keys", _DETACH_KEYS, container]
+        done = process.attach(
+            argv, stdin=streams.stdin, stdout=streams.stdout, show_stderr=not streams.tty
+        )
+        # The client's own code for such an end is 1, the same as a program's that failed.
+        if done.code != 0 and _client_failed(done.error_text):
+            raise self.failure(done.error_text, "the container did not run")
+        return done
+
+    def exec(self, container: str, argv: Sequence[str], *, user: str | None = None) -> Completed:
+        flags = ["--user", user] if user else []
+        return self.call(
+            "exec", *flags, container, *argv, fine=lambda done: not _client_failed(done.error_text)
+        )
+
+    def remove(self, container: str, *, grace: int = 0) -> bool:
+        if grace:
+            stopped = self.call(
+                "stop", "--time", str(grace), container, timeout=grace + 60, fine=_done_or_absent
+            )
+            if stopped.code != 0:
+                return False
+        removed = self.call(
+            "rm",
+            "--force",
+            "--volumes",
+            container,
+            fine=lambda done: _done_or_absent(done) or "already in progress" in done.error_text,
+        )
+        return bool(grace) or (removed.code == 0 and not _ABSENT.search(removed.error_text))
+
+    def containers(
+        self, having: Mapping[str, str | None], labels: Sequence[str]
+    ) -> list[Container]:
+        fields = "{{json .ID}},{{json .Names}},{{json .State}}"
+        listed = self.call("ps", "--all", "--no-trunc", *_filters(having), *_format(fields, labels))
+        return [
+            Container(id, name, state, _present(labels, values))
+            for id, name, state, *values in map(json.loads, listed.text.splitlines())
+        ]
+
+    # Volumes
+
+    def volumes(self, having: Mapping[str, str | None], labels: Sequence[str]) -> list[Volume]:
+        listed = self.call("volume", "ls", *_filters(having), *_format("{{json .Name}}", labels))
+        return [
+            Volume(name, _present(labels, values))
+            for name, *values in map(json.loads, listed.text.splitlines())
+        ]
+
+    def remove_volume(self, name: str) -> bool:
+        return self.call("volume", "rm", name, fine=_done_or_absent).code == 0
+
+    # Images
+
+    def image(self, name: str) -> Image | None:
+        shown = self.call("image", "inspect", name, fine=_done_or_absent)
+        if shown.code != 0:
+            return None
+        return read_image(shown.stdout)
+
+    def pull(self, name: str, on_line: Callable[[str], None]) -> None:
+        self.call("pull", name, timeout=3600, on_line=on_line, finish=0)
+
+    def build(self, plan: Build, on_line: Callable[[str], None]) -> None:
+        argv = ["build", "--tag", plan.tag, "--file", plan.dockerfile]
+        argv += [f"--label={key}={value}" for key, value in plan.labels.items()]
+        for name, value in plan.arguments.items():
+            argv += ["--build-arg", name if value is None else f"{name}={value}"]
+        if plan.no_cache:
+            argv.append("--no-cache")
+        streamed = isinstance(plan.context, bytes)
+        self.call(
+            *argv,
+            "-" if isinstance(plan.context, bytes) else plan.context,
+            input=plan.context if isinstance(plan.context, bytes) and streamed else None,
+            env={"BUILDKIT_PROGRESS": "plain"},
+            timeout=None,
+            on_line=on_line,
+            finish=0,
+        )
+
+    def images(self, having: Mapping[str, str]) -> list[str]:
+        listed = self.call("images", "--format", "{{.Repository}}:{{.Tag}}", *_filters(having))
+        return listed.text.splitlines()
+
+    def remove_image(self, name: str) -> None:
+        self.call("image", "rm", name, fine=_done_or_absent)
+
+
+def read_image(inspected: bytes) -> Image:
+    """The first image of what `image inspect` printed."""
+    first = json.loads(inspected)[0]
+    return Image(
+        id=first["Id"], size=first["Size"], labels=(first.get("Config") or {}).get("Labels") or {}
+    )
+
+
+def _mount(mount: Bind | VolumeMount) -> str:
+    """A --mount value. It is read as a line of CSV, so any path can be written in it."""
+    if isinstance(mount, Bind):
+        fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
+    else:
+        fields = ["type=volume", f"source={mount.name}", f"target={mount.target}"]
+        fields += [f"volume-label={key}={value}" for key, value in mount.labels.items()]
+    if mount.read_only:
+        fields.append("readonly")
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()
+
+
+def _filters(having: Mapping[str, str | None]) -> list[str]:
+    wanted = [key if value is None else f"{key}={value}" for key, value in having.items()]
+    return [word for label in wanted for word in ("--filter", f"label={label}")]
+
+
+def _format(fields: str, labels: Sequence[str]) -> list[str]:
+    shown = [fields, *(f'{{{{json (.Label "{label}")}}}}' for label in labels)]
+    return ["--format", f"[{','.join(shown)}]"]
+
+
+def _present(labels: Sequence[str], values: Sequence[str]) -> dict[str, str]:
+    return {label: value for label, value in zip(labels, values, strict=True) if value}
+
+
+def _done_or_absent(done: Completed) -> bool:
+    return done.code == 0 or bool(_ABSENT.search(done.error_text))
+
+
+def _client_failed(text: str) -> bool:
+    return bool(
+        re.search(
+            r"^(Error response from daemon|error during connect|Cannot connect to the Docker daemon"
+            r"|error waiting for container|.*unexpected EOF)",
+            text,
+            re.MULTILINE,
+        )
+    )
+
+
+def _tail(text: str, lines: int = 20) -> str:
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,283 @@
+"""The only place that spawns. Two doors: `run` captures, `attach` shares the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from claude_container.errors import ClaudeContainerError
+
+# Names whose values no child of ours may inherit: they would show in that child's
+# environ, and the token travels another way (see sessions/enter.py).
+SECRET_VARIABLES = ("CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+NOTHING = subprocess.DEVNULL
+_TOKEN = re.compile(r"sk-ant-[A-Za-z0-9_-]{4,}")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A finished command: exit code (negative: killed by that signal) and output."""
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode(errors="replace").strip()
+
+    @property
+    def error_text(self) -> str:
+        return redact(self.stderr.decode(errors="replace")).strip()
+
+
+class ProcessError(ClaudeContainerError):
+    """A command failed, was not there (code None) or ran out of time (code None)."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        command: Sequence[str],
+        code: int | None = None,
+        stdout: str = "",
+        stderr: str = "",
+        hint: str = "",
+    ) -> None:
+        self.command = tuple(redact(word) for word in command)
+        self.code = code
+        self.stdout = redact(stdout)
+        self.stderr = redact(stderr)
+        super().__init__(redact(what), evidence=self.stderr or self.stdout, hint=hint)
+
+
+class ProgramMissing(ProcessError):
+    """The program is not on PATH."""
+
+
+class ProcessTimeout(ProcessError):
+    """The command did not end in the time it was given."""
+
+
+def redact(text: str) -> str:
+    """Blank every token in `text`: by shape, and the secret variables' values by content."""
+    for name in SECRET_VARIABLES:
+        value = os.environ.get(name, "")
+        if len(value) >= 8:
+            text = text.replace(value, "[token]")
+    return _TOKEN.sub("[token]", text)
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a child: ours without the secrets, with `extra` on top."""
+    ours = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
+    return {**ours, **(extra or {})}
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    input: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    timeout: float | None = 120.0,
+    check: bool = True,
+    on_line: Callable[[str], None] | None = None,
+    finish: float = 5.0,
+) -> Completed:
+    """Run a command, capture what it prints, and return it.
+
+    With `on_line` stdout and stderr are read as one stream and each line is
+    handed on as it comes. The command gets a session of its own, so that ^C on
+    the terminal reaches only us: an engine call that is cut short may still be
+    carried out by the engine, so after ^C it has `finish` seconds to end.
+
+    Raises ProgramMissing, ProcessTimeout, and with `check` ProcessError.
+    """
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if on_line is None else subprocess.STDOUT,
+            env=environment(env),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not os.path.isdir(cwd):
+            raise
+        raise ProgramMissing(f"{argv[0]} is not installed", command=argv) from error
+    try:
+        if on_line is None:
+            stdout, stderr = child.communicate(input, timeout=timeout)
+        else:
+            stdout, stderr = _read_lines(child, input, timeout, on_line), b""
+    except subprocess.TimeoutExpired as error:
+        _end(child)
+        raise ProcessTimeout(
+            f"{argv[0]} {argv[1] if len(argv) > 1 else ''} gave no answer in {timeout:.0f} s",
+            command=argv,
+        ) from error
+    except BaseException:
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            child.wait(finish)
+        _end(child)
+        raise
+    done = Completed(tuple(argv), child.returncode, stdout, stderr)
+    if check and done.code != 0:
+        raise ProcessError(
+            f"{argv[0]} {argv[1] if len(argv) > 1 else ''} failed (exit {done.code})",
+            command=argv,
+            code=done.code,
+            stdout=stdout.decode(errors="replace"),
+            stderr=stderr.decode(errors="replace"),
+        )
+    return done
+
+
+def _read_lines(
+    child: subprocess.Popen[bytes],
+    input: bytes | None,
+    timeout: float | None,
+    on_line: Callable[[str], None],
+) -> bytes:
+    assert child.stdout is not None
+    feeder = threading.Thread(target=_feed, args=(child.stdin, input), daemon=True)
+    feeder.start()
+    expired = threading.Event()
+
+    def expire() -> None:
+        expired.set()
+        child.kill()
+
+    timer = threading.Timer(timeout, expire) if timeout else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        lines = []
+        for line in child.stdout:
+            lines.append(line)
+            on_line(line.decode(errors="replace").rstrip())
+        child.wait()
+    finally:
+        if timer:
+            timer.cancel()
+    if expired.is_set():
+        raise subprocess.TimeoutExpired(child.args, timeout or 0)
+    return b"".join(lines)
+
+
+def _feed(stdin: IO[bytes] | None, data: bytes | None) -> None:
+    if stdin is not None:
+        with contextlib.suppress(BrokenPipeError), stdin:
+            stdin.write(data or b"")
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    for stop in (child.terminate, child.kill):
+        if child.poll() is None:
+            stop()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(2)
+
+
+@dataclass(frozen=True)
+class Attached:
+    """How an attached command ended: its exit code, and the end of its stderr (4 KiB)."""
+
+    code: int
+    error_text: str
+
+
+def attach(
+    argv: Sequence[str],
+    *,
+    stdin: int | None = None,
+    stdout: Callable[[bytes], None] | None = None,
+    show_stderr: bool = True,
+) -> Attached:
+    """Run a command that shares our terminal, and return how it ended.
+
+    stdin and stdout are our own unless given (`stdin` a file descriptor or
+    NOTHING, `stdout` a callback for what is written). stderr passes
+    through us, since the docker client tells of the engine's failures there;
+    `show_stderr=False` only keeps it. ^C goes to the whole foreground group, so
+    the client passes it on and we wait for it; TERM and HUP end the client.
+    The terminal's modes are put back whatever happens.
+    """
+    with _terminal_restored():
+        try:
+            child = subprocess.Popen(
+                argv,
+                stdin=stdin,
+                stdout=subprocess.PIPE if stdout else None,
+                stderr=subprocess.PIPE,
+                env=environment(),
+            )
+        except FileNotFoundError as error:
+            raise ProgramMissing(f"{argv[0]} is not installed", command=argv) from error
+        tail = bytearray()
+
+        def keep(chunk: bytes) -> None:
+            tail.extend(chunk)
+            del tail[:-4096]
+            if show_stderr:
+                sys.stderr.buffer.write(chunk)
+                sys.stderr.buffer.flush()
+
+        pumps = [_pump(child.stderr, keep)]
+        if stdout:
+            pumps.append(_pump(child.stdout, stdout))
+        try:
+            child.wait()
+        except KeyboardInterrupt:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(10)
+            raise
+        finally:
+            _end(child)
+            for pump in pumps:
+                pump.join(2)
+        return Attached(child.returncode, redact(tail.decode(errors="replace")).strip())
+
+
+def _pump(source: IO[bytes] | None, sink: Callable[[bytes], None]) -> threading.Thread:
+    def pump() -> None:
+        assert source is not None
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(source.fileno(), 65536):
+                sink(chunk)
+
+    thread = threading.Thread(target=pump, daemon=True)
+    thread.start()
+    return thread
+
+
+@contextlib.contextmanager
+def _terminal_restored() -> Iterator[None]:
+    try:
+        import termios
+    except ImportError:  # Windows: the console restores its own modes
+        yield
+        return
+    try:
+        fd = sys.stdin.fileno()
+        saved = termios.tcgetattr(fd)
+    except (termios.error, ValueError, OSError, AttributeError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(fd, termios.TCSADRAIN, saved)
