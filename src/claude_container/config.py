@@ -1,0 +1,167 @@
+"""Settings: flags > environment > project file > user file. And who is trusted.
+
+A project file comes with a repository, which may be hostile. It may set limits;
+image, Dockerfile and ports count once the user trusted the directory; what
+reaches the host counts only from the user's own file or flags.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from claude_container.errors import ClaudeContainerError, UsageError
+
+PROJECT_FILE = ".claude-container.toml"
+USER_FILE = "config.toml"
+_TRUST_FILE = "trusted.json"
+PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit"})
+PROJECT_MAY_IF_TRUSTED = frozenset({"image", "dockerfile", "publish"})
+# CLAUDE_CONTAINER_IMAGE and so on.
+_VARIABLES = frozenset({"image", "engine", "network", "memory", "cpus", "ca_file"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a launch can be told, by a flag or under the same name in a file.
+
+    Tuples add up over the layers, of anything else the highest layer's counts.
+    """
+
+    image: str | None = None
+    dockerfile: str | None = None
+    engine: str | None = None
+    env: tuple[str, ...] = ()
+    mount: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
+    network: str | None = None
+    memory: str | None = None
+    cpus: str | None = None
+    pids_limit: int | None = None
+    ca_file: str | None = None
+
+    def over(self, lower: Settings) -> Settings:
+        """These settings, and where they say nothing the lower ones."""
+        merged: dict[str, Any] = {}
+        for item in fields(self):
+            mine, theirs = getattr(self, item.name), getattr(lower, item.name)
+            if isinstance(mine, tuple):
+                merged[item.name] = (*theirs, *mine)
+            else:
+                merged[item.name] = theirs if mine is None else mine
+        return Settings(**merged)
+
+    def only(self, names: Iterable[str]) -> Settings:
+        """These settings without all that `names` does not name."""
+        return replace(Settings(), **{name: getattr(self, name) for name in names})
+
+    def named(self) -> set[str]:
+        """The names of the settings that say something."""
+        return {item.name for item in fields(self) if getattr(self, item.name) not in (None, ())}
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The settings in CLAUDE_CONTAINER_… variables; an empty one says nothing."""
+    set_here: dict[str, Any] = {
+        name: environ.get(f"CLAUDE_CONTAINER_{name.upper()}") or None for name in _VARIABLES
+    }
+    return Settings(**set_here)
+
+
+def from_file(path: Path) -> Settings:
+    """The settings in a TOML file; none where there is no file. Raises UsageError."""
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return Settings()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}", evidence=str(error)) from error
+
+    import msgspec  # only where there is a file to read: it costs a launch 20 ms
+
+    try:
+        data = msgspec.toml.decode(raw)
+    except msgspec.DecodeError as error:
+        raise UsageError(f"{path} is not valid TOML", evidence=str(error)) from error
+    known = [item.name for item in fields(Settings)]
+    for key in data:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"settings: {', '.join(known)}"
+            raise UsageError(f"{path}: there is no setting {key!r}", hint=hint)
+    try:
+        return msgspec.convert(data, Settings)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+class TrustStore:
+    """Which directories the user trusts (True) or said no to (False), in one small file."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._path = folder / _TRUST_FILE if folder else None
+
+    def answer(self, directory: Path) -> bool | None:
+        """What the user said of this directory, or None if nobody asked yet."""
+        said = self._read().get(str(directory))
+        return said if isinstance(said, bool) else None
+
+    def remember(self, directory: Path, trusted: bool | None) -> None:
+        """Note an answer, or with None forget it. Written whole or not at all."""
+        if self._path is None:
+            raise ClaudeContainerError(
+                "there is no home directory to remember this in", hint="set HOME, or use --trust"
+            )
+        known = self._read()
+        known.pop(str(directory), None)
+        if trusted is not None:
+            known[str(directory)] = trusted
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=f".{_TRUST_FILE}.")
+            try:
+                with os.fdopen(handle, "w") as file:
+                    json.dump(known, file, indent=1, sort_keys=True)
+                os.replace(temporary, self._path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        except OSError as error:
+            raise ClaudeContainerError(f"cannot write {self._path}", evidence=str(error)) from error
+
+    def _read(self) -> dict[str, object]:
+        if self._path is None:
+            return {}
+        try:
+            known = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise ClaudeContainerError(
+                f"cannot read {self._path}",
+                evidence=str(error),
+                hint="remove the file; you will be asked again",
+            ) from error
+        return known if isinstance(known, dict) else {}
+
+
+def trust_root(directory: Path, home: Path | None) -> Path:
+    """What trust is asked for: the repository around `directory`, else the directory itself.
+
+    A repository that is the home directory (dotfiles) does not count: it would
+    take all that was ever unpacked below it along.
+    """
+    for folder in (directory, *directory.parents):
+        if folder == home:
+            break
+        if (folder / ".git").exists():
+            return folder
+    return directory

@@ -1,0 +1,121 @@
+"""The machine the launcher runs on: platform, user, folders, CI, proxies, liveness."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform as _platform
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+# Set by every GitHub and GitLab runner, and CI by nearly all others.
+CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI")
+PROXY_VARIABLES = tuple(
+    variant
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+    for variant in (name, name.lower())
+)
+# Where people behind a company's proxy have already named its certificate.
+CA_VARIABLES = (
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+)
+# The user of a default Linux distribution, for a host that has no uids.
+_WINDOWS_IDS = (1000, 1000)
+
+
+def platform(system: str = sys.platform, release: str | None = None) -> str:
+    """linux, wsl, macos, windows, or the system's own name for itself."""
+    if system.startswith("linux"):
+        release = _platform.release() if release is None else release
+        return "wsl" if "microsoft" in release.lower() else "linux"
+    return {"darwin": "macos", "win32": "windows", "cygwin": "windows"}.get(system, system)
+
+
+def user_ids() -> tuple[int, int]:
+    """(uid, gid) that files made for this user shall have."""
+    if sys.platform == "win32":
+        return _WINDOWS_IDS
+    return os.getuid(), os.getgid()
+
+
+def in_ci(environ: Mapping[str, str]) -> bool:
+    return any(environ.get(name, "") not in ("", "0", "false") for name in CI_VARIABLES)
+
+
+def config_dir(environ: Mapping[str, str]) -> Path | None:
+    """Where the user's own files of ours lie, or None where the user has no home."""
+    if platform() == "windows" and environ.get("APPDATA"):
+        return Path(environ["APPDATA"]) / "claude-container"
+    xdg = environ.get("XDG_CONFIG_HOME", "")
+    if os.path.isabs(xdg):
+        return Path(xdg) / "claude-container"
+    try:
+        return Path.home() / ".config" / "claude-container"
+    except RuntimeError:
+        return None
+
+
+def proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """The proxy variables that are set, under the names they have."""
+    return {name: environ[name] for name in PROXY_VARIABLES if environ.get(name)}
+
+
+def ca_file(environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """(path, variable) of the certificate bundle the user's variables name, if one does."""
+    for name in CA_VARIABLES:
+        if path := environ.get(name):
+            return path, name
+    return None
+
+
+def launcher_id() -> str:
+    """This process, so that another launcher can tell later whether it still runs."""
+    return f"{_machine()}:{_boot()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def launcher_is_gone(launcher: str) -> bool:
+    """Whether the launcher of that id has ended for sure; False where that cannot be known."""
+    machine, _, rest = launcher.partition(":")
+    boot, _, rest = rest.partition(":")
+    pid, _, started = rest.partition(":")
+    if machine != _machine() or not pid.isdigit() or sys.platform == "win32":
+        return False
+    if boot != _boot():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return _started(int(pid)) != started
+
+
+def _machine() -> str:
+    """A name for this machine and process namespace: a pid means nothing outside of them."""
+    try:
+        names = Path("/etc/machine-id").read_text() + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        names = f"{_platform.node()} {uuid.getnode()}"
+    return hashlib.sha256(names.encode()).hexdigest()[:12]
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """When a process started (clock ticks after boot, field 22 of proc(5)'s stat), or ""."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

@@ -1,0 +1,154 @@
+"""Which image a launch runs in, and how it gets onto the engine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Protocol
+
+from claude_container import __version__
+from claude_container.engines.base import Build, Builder, Engine, EngineError
+from claude_container.errors import ClaudeContainerError, UsageError
+
+DEFAULT_REPOSITORY = "ghcr.io/hypermemetic/claude-container"
+DEFAULT = f"{DEFAULT_REPOSITORY}:{__version__}"
+CLAUDE_VERSION_LABEL = "claude-container.claude-version"
+_DOCKERFILE_LABEL = "claude-container.dockerfile"
+_CANDIDATES = ("Dockerfile", ".devcontainer/Dockerfile", "docker/Dockerfile")
+# In these a Dockerfile is about the project around it: COPY means the project's files.
+_FOLDERS_OF_A_PROJECT = (".devcontainer", "docker")
+
+
+class Progress(Protocol):
+    """What telling the user about something slow takes; the command line has one."""
+
+    def task(self, text: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Something that takes a while. What it yields is called with each line of it."""
+
+    def warn(self, text: str) -> None:
+        """Something the user should know and that stops nothing."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An image, why it was chosen (for the user), and how to get it where it is missing."""
+
+    name: str
+    source: str
+    pull: bool = False
+    build: Build | None = None
+
+
+def find_dockerfile(directory: Path) -> Path | None:
+    """The Dockerfile that a launch in `directory` uses when none is named."""
+    return next((directory / name for name in _CANDIDATES if (directory / name).is_file()), None)
+
+
+def named(name: str, source: str) -> Choice:
+    """An image by its name: used as it is, pulled where it is missing."""
+    if not name or name.startswith("-") or any(c.isspace() for c in name):
+        raise UsageError(f"{name!r} ({source}) cannot be an image")
+    return Choice(name, source, pull=True)
+
+
+def default(environ_proxies: Mapping[str, str], ca: bytes) -> Choice:
+    """The default image: from the registry, or from the recipe in this package."""
+    recipe = (resources.files("claude_container") / "recipes" / "Dockerfile.base").read_bytes()
+    build = Build(
+        tag=DEFAULT,
+        context=_tar({"Dockerfile.base": recipe, "ca.crt": ca}),
+        dockerfile="Dockerfile.base",
+        arguments=dict.fromkeys(environ_proxies),
+    )
+    return Choice(DEFAULT, "the default image", pull=True, build=build)
+
+
+def project(dockerfile: Path, environ_proxies: Mapping[str, str]) -> Choice:
+    """The image of a project's own Dockerfile, built anew when that file changed.
+
+    Its tag holds a digest of the file and its place, so an image of that name
+    is up to date, and asking for it is all there is to check. The context is
+    the file's folder; of a Dockerfile in .devcontainer/ or docker/ the folder above.
+    Raises UsageError for a path that is no file.
+    """
+    if dockerfile.is_dir():
+        raise UsageError(
+            f"{dockerfile} is a folder", hint=f"name the file in it: {dockerfile / 'Dockerfile'}"
+        )
+    try:
+        content = dockerfile.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {dockerfile}", evidence=error.strerror or "") from error
+    path = dockerfile.resolve()
+    above = path.parent.name in _FOLDERS_OF_A_PROJECT
+    context = path.parent.parent if above else path.parent
+    digest = hashlib.sha256(str(path).encode() + b"\0" + content).hexdigest()[:12]
+    readable = "-".join(re.findall(r"[a-z0-9]+", context.name.lower())) or "project"
+    build = Build(
+        tag=f"claude-dev-{readable}:{digest}",
+        context=str(context),
+        dockerfile=str(path),
+        arguments=dict.fromkeys(environ_proxies),
+        labels={_DOCKERFILE_LABEL: str(path)},
+    )
+    return Choice(build.tag, str(dockerfile), build=build)
+
+
+def fetch(engine: Engine, choice: Choice, progress: Progress, *, rebuild: bool = False) -> None:
+    """Get a missing image onto the engine: pull it, else build it; `rebuild` builds at once.
+
+    Raises EngineError with the end of the engine's output.
+    """
+    if not isinstance(engine, Builder):
+        raise ClaudeContainerError(
+            f"{engine.name} cannot pull or build {choice.name}",
+            hint="name an image it has: --image",
+        )
+    if choice.pull and not (rebuild and choice.build):
+        try:
+            with progress.task(f"pulling {choice.name}") as line:
+                engine.pull(choice.name, line)
+            return
+        except EngineError as error:
+            if not choice.build:
+                raise EngineError(
+                    f"cannot get the image {choice.name}",
+                    evidence=error.evidence,
+                    hint="is its name right, and this machine online and logged in (docker login)?",
+                ) from error
+            progress.warn(f"cannot pull {choice.name}; building it from the recipe instead")
+    assert choice.build is not None
+    try:
+        with progress.task(f"building {choice.name} from {_origin(choice)}") as line:
+            engine.build(choice.build, line)
+    except EngineError as error:
+        raise type(error)(
+            f"cannot build the image from {_origin(choice)}",
+            evidence=error.evidence,
+            hint=error.hint or "the last lines of the build are above; --image takes another image",
+        ) from error
+    if own := choice.build.labels.get(_DOCKERFILE_LABEL):
+        for old in engine.images({_DOCKERFILE_LABEL: own}):
+            if old != choice.name and not old.endswith(":<none>"):
+                engine.remove_image(old)
+
+
+def _origin(choice: Choice) -> str:
+    return "the recipe" if choice.name == DEFAULT else choice.source
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return archive.getvalue()

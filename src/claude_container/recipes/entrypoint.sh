@@ -1,0 +1,107 @@
+#!/bin/sh
+# shellcheck disable=SC2154,SC3040
+# The root half of a launch: make the user, take the token off the disk, drop every
+# privilege. POSIX sh and setpriv are all it asks of an image.
+#
+# Nothing here may read, write or run a file that the agent can change: the
+# workspace and the state volume outlive a container. So PATH is the system's own
+# until the privileges are gone, and the user's half (session.sh) does the rest.
+set -eu
+here=/run/claude-container
+image_path=$PATH
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# Sets host_uid, host_gid, state.
+# shellcheck disable=SC1091
+. "$here/launch"
+
+fail() {
+    printf '✗ %s\nhint: %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+# The id in here that is the host user's own: rootless engines map it to 0, most
+# others to itself. An id that the map lacks is kept (idmapped mounts translate it).
+inside() { # MAP ID
+    while read -r first outside count; do
+        if [ "$2" -ge "$outside" ] && [ "$2" -lt $((outside + count)) ]; then
+            echo $((first + $2 - outside))
+            return
+        fi
+    done <"$1"
+    echo "$2"
+}
+uid=$(inside /proc/self/uid_map "$host_uid")
+gid=$(inside /proc/self/gid_map "$host_gid")
+
+# The image's own user of that id, or a new one.
+entry() { # FILE ID: the line of passwd or group with that id
+    while IFS=: read -r name password id rest; do
+        [ "$id" != "$2" ] || { printf '%s\n' "$name:$password:$id:$rest" && return; }
+    done <"$1"
+}
+touch /etc/passwd /etc/group
+[ -n "$(entry /etc/group "$gid")" ] || echo "claude-$gid:x:$gid:" >>/etc/group
+user=$(entry /etc/passwd "$uid")
+if [ -z "$user" ]; then
+    user="claude-$uid:x:$uid:$gid:Claude:/home/claude:/bin/sh"
+    [ -x /bin/bash ] && user="${user%/bin/sh}/bin/bash"
+    echo "$user" >>/etc/passwd
+fi
+home=${user%:*}
+home=${home##*:}
+if [ "$uid" != 0 ] && { [ ! -d "$home" ] || [ "$(stat -c %u "$home")" != "$uid" ]; }; then
+    home=/home/claude
+    mkdir -p "$home"
+    chown "$uid:$gid" "$home"
+fi
+
+# -h: what a link in the state points to is not ours to give away.
+if [ "$(stat -c %u "$state")" != "$uid" ]; then
+    chown -Rh "$uid:$gid" "$state"
+    chmod 0700 "$state"
+fi
+
+# A company's certificate: added to what the image trusts, for every program in it.
+if [ -s "$here/ca.crt" ]; then
+    bundle=$here/ca.crt
+    for system in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+        if [ -f "$system" ]; then
+            cat "$here/ca.crt" >>"$system"
+            bundle=$system
+            break
+        fi
+    done
+    export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$here/ca.crt}"
+    export SSL_CERT_FILE="${SSL_CERT_FILE:-$bundle}" REQUESTS_CA_BUNDLE="${REQUESTS_CA_BUNDLE:-$bundle}"
+fi
+
+# The token goes from a root-only file into an anonymous pipe: a named one, or a
+# file, could be read again through /proc. A here-document is such a pipe in dash,
+# busybox and bash from 5.1 on; older bash makes a file of it, hence the other way.
+if [ -f "$here/token" ]; then
+    token=$(cat "$here/token")
+    rm -f "$here/token"
+    if [ -n "${BASH_VERSION:-}" ]; then
+        set +o posix
+        eval 'exec 3< <(printf %s "$token")'
+    else
+        exec 3<<TOKEN
+$token
+TOKEN
+    fi
+    unset token
+    case $(readlink /proc/self/fd/3) in
+        pipe:*) export CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR=3 ;;
+        *) fail "this image's /bin/sh cannot hand over the token" "use an image with dash, busybox or bash as /bin/sh" ;;
+    esac
+fi
+
+case $(readlink -f "$(command -v setpriv || echo /none)") in
+    /none) fail "the image has no setpriv, which drops root's privileges" "install util-linux in it" ;;
+    *busybox*) fail "the image's setpriv is busybox's, which cannot change the user" "install util-linux's in it (Alpine: apk add setpriv)" ;;
+esac
+[ "$uid" != 0 ] || export IS_SANDBOX=1
+export HOME="$home" USER="${user%%:*}" LOGNAME="${user%%:*}"
+exec setpriv --reuid "$uid" --regid "$gid" --init-groups --no-new-privs \
+    --inh-caps=-all --ambient-caps=-all --bounding-set=-all \
+    "$here/session" "$image_path" "$@"
