@@ -1,0 +1,137 @@
+"""How the command line speaks: answers to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TextIO
+
+import click
+
+from claude_container import host
+from claude_container.errors import ClaudeContainerError
+
+_SPIN_AFTER = 0.5  # seconds until something slow is worth a spinner
+
+
+def wants_color(stream: TextIO | Any, environ: Mapping[str, str]) -> bool:
+    """CLICOLOR_FORCE, then NO_COLOR, then no colour in CI, then whether it is a terminal."""
+    if environ.get("CLICOLOR_FORCE", "0") != "0":
+        return True
+    if environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or host.in_ci(environ):
+        return False
+    return bool(stream.isatty())
+
+
+class Console:
+    """Messages: `→` doing, `✓` done, `⚠` careful, `✗` failed; spinners where one can be seen."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+        self.terminal = (
+            sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+        ) and not host.in_ci(self._environ)
+
+    def doing(self, text: str) -> None:
+        self._say("→", "blue", text)
+
+    def done(self, text: str) -> None:
+        self._say("✓", "green", text)
+
+    def warn(self, text: str) -> None:
+        self._say("⚠", "yellow", text)
+
+    def error(self, error: ClaudeContainerError) -> None:
+        self._say("✗", "red", error.what)
+        if error.evidence:
+            self._line("\n".join(f"  {line}" for line in error.evidence.splitlines()))
+        if error.hint:
+            self.hint(error.hint)
+
+    def hint(self, text: str) -> None:
+        self._line(f"{self._style('hint:', 'cyan')} {text}")
+
+    def answer(self, text: str) -> None:
+        """What was asked for, to stdout."""
+        click.echo(text, color=wants_color(sys.stdout, self._environ))
+
+    def confirm(self, question: str) -> bool:
+        """A yes-or-no question, no by default. Only for a terminal."""
+        return click.confirm(f"{self._style('?', 'yellow')} {question}", default=False, err=True)
+
+    @contextlib.contextmanager
+    def task(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Something slow: a spinner with its last line on a terminal, else a plain line a step."""
+        begun = time.monotonic()
+        if not (self.terminal and wants_color(sys.stderr, self._environ)):
+            self.doing(text)
+            yield self._plain_step
+        else:
+            with _Spinner(text) as spinner:
+                yield spinner.step
+        took = time.monotonic() - begun
+        self.done(f"{text} ({took:.0f} s)" if took >= 1 else text)
+
+    def _plain_step(self, line: str) -> None:
+        """The lines of a build or pull that say how far it is."""
+        if line.startswith(("Step ", "#")) or ": Pull complete" in line:
+            self._line(f"  {line[:200]}")
+
+    def _say(self, sign: str, color: str, text: str) -> None:
+        self._line(f"{self._style(sign, color)} {text}")
+
+    def _style(self, text: str, color: str) -> str:
+        return click.style(text, fg=color, bold=True)
+
+    def _line(self, text: str) -> None:
+        click.echo(text, err=True, color=wants_color(sys.stderr, self._environ))
+
+
+class _Spinner:
+    """A rich status line that shows up after half a second; rich is imported only then."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._status: Any = None
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(_SPIN_AFTER, self._show)
+        self._timer.daemon = True
+        self._begun = time.monotonic()
+
+    def __enter__(self) -> _Spinner:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._timer.cancel()
+        with self._lock:
+            if self._status is not None:
+                self._status.stop()
+            self._status = False
+
+    def _show(self) -> None:
+        from rich.console import Console as RichConsole
+
+        with self._lock:
+            if self._status is None:
+                console = RichConsole(stderr=True)
+                self._status = console.status(self._text, spinner="dots")
+                self._status.start()
+
+    def step(self, line: str) -> None:
+        from rich.markup import escape
+
+        line = line.strip()
+        if not line:
+            return
+        with self._lock:
+            if self._status:
+                width = self._status.console.width
+                clock = f"{time.monotonic() - self._begun:.0f} s"
+                room = max(0, width - len(self._text) - len(clock) - 9)
+                detail = f" · {line[:room]}" if room > 10 else ""
+                self._status.update(escape(f"{self._text} · {clock}{detail}"))

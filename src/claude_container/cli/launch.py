@@ -1,0 +1,140 @@
+"""The launch itself, the call without a verb."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import click
+
+from claude_container import credentials, engines, host, images
+from claude_container.cli import settings
+from claude_container.cli.console import Console
+from claude_container.cli.main import Call
+from claude_container.cli.settings import Resolved
+from claude_container.engines.base import Engine, EngineError, Streams
+from claude_container.sessions import enter, leftovers, model
+from claude_container.sessions.enter import DEFAULT_PIDS, Launch
+
+# Ways for claude to authenticate that a user may choose with --env instead.
+_OTHER_LOGINS = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "CLAUDE_CODE_USE_FOUNDRY",
+)
+_TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TZ")
+
+
+@click.command("launch", hidden=True)
+@click.argument("dockerfile", required=False)
+@click.option("--session", "-s", metavar="NAME", help="a conversation of this name")
+@click.option("--continue", "-c", "continue_", is_flag=True, help="go on where it was left")
+@click.option("--build", "-b", is_flag=True, help="build the image anew first")
+@settings.options
+@click.option("--trust", is_flag=True, help="use this directory's own files, this once")
+@click.pass_obj
+def command(call: Call, /, dockerfile: str | None, **flags: Any) -> int:
+    """Run Claude Code in a container, in the current directory."""
+    launch, engine = plan(call, dockerfile, flags)
+    return run(call.console, engine, launch)
+
+
+def plan(call: Call, dockerfile: str | None, flags: dict[str, Any]) -> tuple[Launch, Engine]:
+    """Decide everything about a launch; the engine is not asked anything yet."""
+    directory = settings.working_directory()
+    name = flags["session"]
+    session = model.default_name(directory) if name is None else model.check_name(name)
+    resolved = settings.resolve(
+        call.console,
+        directory,
+        settings.from_flags(flags),
+        dockerfile=dockerfile,
+        trust=flags["trust"],
+    )
+    chosen = resolved.settings
+    env = settings.environment(chosen.env)
+    ci = host.in_ci(os.environ)
+    launch = Launch(
+        directory=directory,
+        session=session,
+        image=choose_image(resolved, ca := settings.certificate(chosen.ca_file)),
+        claude_args=call.claude_args,
+        token=_token(env, ci=ci, console=call.console),
+        streams=Streams.own(interactive=not ci),
+        env={**_ambient(), **env},
+        mounts=settings.mounts(chosen.mount, directory),
+        publish=tuple(settings.publish(port) for port in chosen.publish),
+        network=chosen.network,
+        memory=chosen.memory,
+        cpus=chosen.cpus,
+        pids=DEFAULT_PIDS if chosen.pids_limit is None else chosen.pids_limit,
+        ca=ca,
+        continue_=flags["continue_"],
+        rebuild=flags["build"],
+    )
+    return launch, engines.get(chosen.engine)
+
+
+def run(console: Console, engine: Engine, launch: Launch) -> int:
+    """Launch, and meanwhile clear what launches that were cut short left behind."""
+    if not os.access(launch.directory, os.W_OK):
+        console.warn(f"you cannot write in {launch.directory}, so Claude cannot either")
+    swept: list[str] = []
+    sweep = threading.Thread(target=_sweep, args=(engine, swept), daemon=True)
+
+    def before_start() -> None:
+        sweep.start()
+        if launch.streams.tty:
+            console.doing(f"Claude works in {launch.directory} itself, not on a copy of it")
+
+    try:
+        code = enter.enter(engine, launch, console, before_start)
+    finally:
+        if sweep.ident:
+            sweep.join(30)
+        for session in swept:
+            console.doing(f"removed what a launch of {session} that was cut short had left")
+    if launch.streams.tty and code == 0:
+        named = launch.session != model.default_name(launch.directory)
+        again = f"claude-container{f' -s {launch.session}' if named else ''} --continue"
+        console.done(f"the conversation is kept; to go on with it: {again}")
+    return code
+
+
+def choose_image(resolved: Resolved, ca: bytes) -> images.Choice:
+    proxies = host.proxies(os.environ)
+    if resolved.dockerfile:
+        return images.project(resolved.dockerfile, proxies)
+    if resolved.settings.image:
+        return images.named(resolved.settings.image, resolved.image_source)
+    return images.default(proxies, ca)
+
+
+def _token(env: dict[str, str], *, ci: bool, console: Console) -> str | None:
+    if other := [name for name in _OTHER_LOGINS if env.get(name)]:
+        if other[0] in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+            console.warn(
+                f"{other[0]} shows in `docker inspect`, and to every tool that claude runs"
+            )
+        return None
+    folder = host.config_dir(os.environ)
+    token = credentials.find(os.environ, folder)
+    if token is None:
+        raise credentials.missing(ci=ci, folder=folder, environ=os.environ)
+    return token.value
+
+
+def _ambient() -> dict[str, str]:
+    """What the container takes over from here unasked: the terminal's kind, and proxies."""
+    terminal = {name: os.environ[name] for name in _TERMINAL_VARIABLES if os.environ.get(name)}
+    return {**terminal, **host.proxies(os.environ), "DISABLE_AUTOUPDATER": "1"}
+
+
+def _sweep(engine: Engine, swept: list[str]) -> None:
+    try:
+        swept += leftovers.sweep(engine)
+    except EngineError:
+        return  # the launch itself meets the same engine, and tells of it

@@ -1,0 +1,172 @@
+"""The group of verbs, the original's flags, and the way from an error to an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+from claude_container import __version__
+from claude_container.cli.console import Console
+from claude_container.errors import ClaudeContainerError, Terminated
+from claude_container.process import redact
+
+LAUNCH = "launch"
+# A verb's module is imported when it is called, so that each costs only itself.
+VERBS = {
+    "demo": "the whole loop, offline: the real Claude Code against a scripted model",
+    "doctor": "check engine, image, token, disk and platform, and say what to do",
+    "trust": "trust this directory's own Dockerfile and settings",
+    "untrust": "forget what was said about trusting this directory",
+}
+# The original's flags, and the words they are short for.
+FLAGS = {"--verify": ["doctor"], "-v": ["doctor"]}
+
+EPILOG = """What follows -- goes to claude unchanged:
+
+\b
+  claude-container                                a conversation about this directory
+  claude-container --continue                     go on with it
+  claude-container -- -p "fix the tests"          one task, no terminal needed
+  claude-container ./docker/Dockerfile            in an image of your own
+"""
+
+
+class VerbGroup(click.Group):
+    """Verbs, and without one a launch: `claude-container [OPTIONS] [DOCKERFILE]`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name != LAUNCH and name not in VERBS:
+            return None
+        module = importlib.import_module(f"claude_container.cli.{name}")
+        command: click.Command = module.command
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] in FLAGS:
+            args = [*FLAGS[args[0]], *args[1:]]
+        own = {"--help", "-h", "--version", "-V"}
+        if not args or (args[0] not in VERBS and args[0] not in own):
+            args = [LAUNCH, *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "[OPTIONS] [DOCKERFILE] [-- CLAUDE ARGS]")
+        formatter.write_usage(ctx.command_path, "VERB …", prefix="       ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        launch = self.get_command(ctx, LAUNCH)
+        assert launch is not None
+        rows = [row for parameter in launch.params if (row := parameter.get_help_record(ctx))]
+        rows += [
+            row for parameter in self.get_params(ctx) if (row := parameter.get_help_record(ctx))
+        ]
+        # --help comes from both.
+        with formatter.section("Options"):
+            formatter.write_dl(list(dict.fromkeys(rows)))
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(
+    cls=VerbGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+)
+@click.version_option(
+    __version__, "-V", "--version", prog_name="claude-container", message="%(prog)s %(version)s"
+)
+def cli() -> None:
+    """Run Claude Code in a container, in the current directory."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The whole program; returns the exit code (see errors.py)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    # click would take claude's own arguments for ours.
+    split = words.index("--") if "--" in words else len(words)
+    claude_args = tuple(words[split + 1 :])
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without UTF-8 shows a ? for a ✓ and no traceback.
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    console = Console()
+    _catch_signals()
+    try:
+        code = cli.main(
+            words[:split],
+            prog_name="claude-container",
+            standalone_mode=False,
+            obj=Call(console, claude_args, passed="--" in words),
+        )
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        console.warn("interrupted")
+        return 130
+    except Terminated as error:
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our stdout has gone; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except click.UsageError as error:
+        where = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
+        console.error(ClaudeContainerError(error.format_message() + where))
+        return 2
+    except ClaudeContainerError as error:
+        console.error(error)
+        return error.exit_code
+    except Exception:
+        console.error(_defect())
+        return 3
+
+
+class Call:
+    """What every verb is called with."""
+
+    def __init__(self, console: Console, claude_args: tuple[str, ...], *, passed: bool) -> None:
+        self.console = console
+        self.claude_args = claude_args
+        self.passed = passed
+
+
+def _defect() -> ClaudeContainerError:
+    """The error for a defect of ours, with the traceback in a file of the user's own."""
+    text = redact(f"claude-container {__version__}, Python {sys.version}\n{traceback.format_exc()}")
+    last = text.strip().splitlines()[-1]
+    try:
+        handle, path = tempfile.mkstemp(prefix="claude-container-", suffix=".log")
+        with os.fdopen(handle, "w") as log:
+            log.write(text)
+    except OSError:
+        return ClaudeContainerError("a defect in claude-container", evidence=text)
+    return ClaudeContainerError(
+        "a defect in claude-container", evidence=last, hint=f"please report it with {path}"
+    )
+
+
+def _catch_signals() -> None:
+    """Let TERM and HUP unwind the stack as ^C does, so that whatever is open is closed."""
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        raise Terminated(signum)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        signum = getattr(signal, name, None)
+        # HUP is ignored under nohup, and stays so.
+        if signum and signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, end)

@@ -1,0 +1,1 @@
+"""The product: what happens between a user's directory, an engine and Claude."""

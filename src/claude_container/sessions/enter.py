@@ -1,0 +1,161 @@
+"""One launch: create the container, put the payload in, start it attached, leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from claude_container import __version__, host, images
+from claude_container.engines.base import (
+    Bind,
+    ContainerSpec,
+    Engine,
+    EngineError,
+    ImageMissing,
+    NameTaken,
+    Streams,
+    VolumeMount,
+)
+from claude_container.errors import ClaudeContainerError
+from claude_container.sessions import leftovers, model
+from claude_container.sessions.payload import Payload
+
+# What the entrypoint needs as root, and the init process to pass a signal on (KILL).
+CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "SETPCAP", "KILL")
+DEFAULT_PIDS = 4096
+_STOP_SECONDS = 5
+
+
+class SessionBusy(ClaudeContainerError):
+    """The session is in use by another launch."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All that one launch is made of, decided; nothing below asks or looks anything up."""
+
+    directory: Path
+    session: str
+    image: images.Choice
+    claude_args: tuple[str, ...]
+    token: str | None = field(repr=False)
+    streams: Streams
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pins: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Bind | VolumeMount, ...] = ()
+    publish: tuple[str, ...] = ()
+    network: str | None = None
+    memory: str | None = None
+    cpus: str | None = None
+    pids: int = DEFAULT_PIDS
+    ca: bytes = b""
+    continue_: bool = False
+    rebuild: bool = False
+
+
+def enter(
+    engine: Engine,
+    launch: Launch,
+    progress: images.Progress,
+    before_start: Callable[[], None] = lambda: None,
+) -> int:
+    """Run claude in a container of its own until it ends; return its exit code.
+
+    `before_start` is called when nothing but claude itself is left to come.
+    Raises SessionBusy, EngineError, and what images.fetch raises. Whatever
+    happens, ^C and SIGTERM too, no container stays, and no volume that this
+    launch made and claude never used.
+    """
+    id = uuid.uuid4().hex
+    if launch.rebuild:
+        images.fetch(engine, launch.image, progress, rebuild=True)
+    spec = _spec(launch, id)
+    started = False
+    try:
+        _create(engine, launch, spec, progress)
+        engine.copy_in(spec.name, _payload(launch).archive())
+        before_start()
+        started = True
+        ended = engine.attach(spec.name, launch.streams)
+        if ended.code != 0:
+            # A client that was cut off (a closed pipe, a lost connection) leaves it running.
+            engine.remove(spec.name, grace=_STOP_SECONDS)
+        return ended.code
+    except SessionBusy:
+        raise
+    except BaseException:
+        # An engine that is gone cannot be cleaned up on; the next command does it.
+        with contextlib.suppress(EngineError):
+            leftovers.remove_launch(engine, id, grace=_STOP_SECONDS if started else 0)
+        raise
+
+
+def _create(engine: Engine, launch: Launch, spec: ContainerSpec, progress: images.Progress) -> None:
+    """Create the container, first getting a missing image, or clearing what holds its name."""
+    try:
+        engine.create(spec)
+    except ImageMissing:
+        images.fetch(engine, launch.image, progress)
+        engine.create(spec)
+    except NameTaken:
+        if leftovers.holder_is_alive(engine, launch.session):
+            raise SessionBusy(
+                f"session {launch.session} is in use by another launch",
+                hint=f"leave that one first, take another conversation with --session NAME,"
+                f" or end it: {engine.name} stop {spec.name}",
+            ) from None
+        engine.create(spec)
+
+
+def _spec(launch: Launch, id: str) -> ContainerSpec:
+    labels = {
+        model.SESSION: launch.session,
+        model.DIRECTORY: str(launch.directory),
+        model.CREATED: str(int(time.time())),
+        model.VERSION: __version__,
+        model.LAUNCH: id,
+    }
+    return ContainerSpec(
+        image=launch.image.name,
+        name=model.container_name(launch.session),
+        command=(
+            "/bin/sh",
+            "/run/claude-container/entrypoint",
+            "--dangerously-skip-permissions",
+            *launch.claude_args,
+        ),
+        labels={**labels, model.KIND: "direct", model.LAUNCHER: host.launcher_id()},
+        env=launch.env,
+        mounts=(
+            Bind(str(launch.directory), model.WORKSPACE),
+            VolumeMount(
+                model.state_volume(launch.session), model.STATE, {**labels, model.KIND: "state"}
+            ),
+            *launch.mounts,
+        ),
+        publish=launch.publish,
+        capabilities=CAPABILITIES,
+        network=launch.network,
+        memory=launch.memory,
+        cpus=launch.cpus,
+        pids=launch.pids,
+        workdir=model.WORKSPACE,
+        tty=launch.streams.tty,
+    )
+
+
+def _payload(launch: Launch) -> Payload:
+    uid, gid = host.user_ids()
+    return Payload(
+        session=launch.session,
+        uid=uid,
+        gid=gid,
+        token=launch.token,
+        continue_=launch.continue_,
+        ca=launch.ca,
+        pins=launch.pins,
+    )

@@ -1,0 +1,66 @@
+"""What launches that were cut short left on the engine, and how it goes away.
+
+Every container of ours names the process that made it. Where that process is
+gone nobody can want the container any more: it may even hold a token that was
+never handed over. The next command of any kind removes it, and a volume that
+its launch made and never used.
+"""
+
+from __future__ import annotations
+
+from claude_container import host
+from claude_container.engines.base import Container, Engine, EngineError
+from claude_container.sessions import model
+
+_LABELS = (model.SESSION, model.LAUNCHER, model.LAUNCH)
+
+
+def sweep(engine: Engine) -> list[str]:
+    """Remove what dead launchers left; return the sessions it belonged to."""
+    return [_clear(engine, container) for container in _containers(engine) if _is_dead(container)]
+
+
+def holder_is_alive(engine: Engine, session: str) -> bool:
+    """Whether a live launch holds the session's container name; a dead one is removed."""
+    name = model.container_name(session)
+    for container in _containers(engine):
+        if container.name == name:
+            if not _is_dead(container):
+                return True
+            _clear(engine, container)
+    return False
+
+
+def remove_launch(engine: Engine, launch: str, *, grace: int) -> None:
+    """Remove all that one launch made: its container, and its volumes if claude never ran.
+
+    `grace` seconds (0 where claude never ran) are given to it to end by itself.
+    """
+    for container in engine.containers({model.LAUNCH: launch}, _LABELS):
+        engine.remove(container.id, grace=grace)
+    if not grace:
+        _remove_volumes(engine, launch)
+
+
+def _containers(engine: Engine) -> list[Container]:
+    return engine.containers({model.LAUNCHER: None}, _LABELS)
+
+
+def _is_dead(container: Container) -> bool:
+    return host.launcher_is_gone(container.labels.get(model.LAUNCHER, ""))
+
+
+def _clear(engine: Engine, container: Container) -> str:
+    engine.remove(container.id, grace=0 if container.state == "created" else 5)
+    if container.state == "created" and (launch := container.labels.get(model.LAUNCH)):
+        _remove_volumes(engine, launch)
+    return container.labels.get(model.SESSION, container.name)
+
+
+def _remove_volumes(engine: Engine, launch: str) -> None:
+    for volume in engine.volumes({model.LAUNCH: launch}, ()):
+        try:
+            engine.remove_volume(volume.name)
+        except EngineError:
+            # In use by a launch that came right after: then it is no leftover.
+            continue

@@ -1,0 +1,49 @@
+"""A session: its name, and the names and labels of all that belongs to it on an engine."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from claude_container.errors import UsageError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+PREFIX = "claude-container."
+KIND = PREFIX + "kind"
+SESSION = PREFIX + "session"
+DIRECTORY = PREFIX + "directory"
+CREATED = PREFIX + "created"
+VERSION = PREFIX + "version"
+LAUNCHER = PREFIX + "launcher"  # host.launcher_id() of the process that made it
+LAUNCH = PREFIX + "launch"  # one launch: a volume made in a launch that failed goes with it
+
+WORKSPACE = "/workspace"
+STATE = "/var/lib/claude-container/state"
+
+
+def check_name(name: str) -> str:
+    """The name, if a session can have it. Raises UsageError."""
+    if not _NAME.fullmatch(name):
+        shown = name if len(name) <= 40 else name[:40] + "…"
+        raise UsageError(
+            f"{shown!r} cannot be the name of a session",
+            hint="letters, digits, - and _, starting with a letter or digit, at most 63",
+        )
+    return name
+
+
+def default_name(directory: Path) -> str:
+    """The name of a directory's own conversation: readable, and no two directories share one."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", directory.name).strip("-")[:40] or "root"
+    return f"{readable}-{hashlib.sha256(str(directory).encode()).hexdigest()[:8]}"
+
+
+def state_volume(session: str) -> str:
+    return f"claude-state-{session}"
+
+
+def container_name(session: str) -> str:
+    """One name per session whatever the case, so that the engine keeps a second launch out."""
+    return f"claude-container-{session.lower()}"
