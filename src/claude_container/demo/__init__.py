@@ -1,0 +1,1 @@
+"""The offline demo: a scripted model, its script, and the small repository it repairs."""
