@@ -76,17 +76,18 @@ def redact(text: str) -> str:
     return _TOKEN.sub("[token]", text)
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a child: ours without the secrets, with `extra` on top."""
-    ours = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
-    return {**ours, **(extra or {})}
+def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """The environment of a child: ours without the secrets, then `changes` (None: unset)."""
+    wanted: dict[str, str | None] = {**os.environ, **dict.fromkeys(SECRET_VARIABLES)}
+    wanted.update(changes or {})
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def run(
     argv: Sequence[str],
     *,
     input: bytes | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     timeout: float | None = 120.0,
     check: bool = True,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from claude_container import credentials, engines, host, images
+from claude_container import credentials, engines, git, host, images
 from claude_container.cli import settings
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
@@ -72,6 +72,7 @@ def plan(call: Call, dockerfile: str | None, flags: dict[str, Any]) -> tuple[Lau
         cpus=chosen.cpus,
         pids=DEFAULT_PIDS if chosen.pids_limit is None else chosen.pids_limit,
         ca=ca,
+        identity=git.identity(),
         continue_=flags["continue_"],
         rebuild=flags["build"],
     )

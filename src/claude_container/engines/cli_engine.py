@@ -47,7 +47,7 @@ class CliEngine:
         self,
         *args: str,
         input: bytes | None = None,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | None] | None = None,
         timeout: float | None = 120.0,
         on_line: Callable[[str], None] | None = None,
         finish: float = 5.0,

@@ -61,6 +61,9 @@ if [ "$(stat -c %u "$state")" != "$uid" ]; then
     chmod 0700 "$state"
 fi
 
+# Who commits, unless the image or the repository says otherwise.
+grep -qs '^\[user\]' /etc/gitconfig || cat "$here/gitconfig" >>/etc/gitconfig
+
 # A company's certificate: added to what the image trusts, for every program in it.
 if [ -s "$here/ca.crt" ]; then
     bundle=$here/ca.crt

@@ -15,21 +15,44 @@ fail() {
 
 PATH=$1
 shift
-export PATH CLAUDE_CONFIG_DIR="$state"
+# No settings file may choose where the token goes (see sessions/pins.py).
+export PATH CLAUDE_CONFIG_DIR="$state" CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1
 
 claude=$(command -v claude) || fail "the image has no claude" \
     "install it in the Dockerfile, or leave --image and the Dockerfile away to use the default image"
 # A repository's own program of that name must not be handed the token.
-case $claude in "$workspace"/*) fail "claude is found in the workspace ($claude)" "take that folder out of the image's PATH" ;; esac
+case $(readlink -f "$claude") in
+    "$workspace"/*) fail "claude is found in the workspace ($claude)" "take that folder out of the image's PATH" ;;
+esac
 
-# Without these Claude asks on its screen, with "No, exit" chosen.
-if [ ! -s "$state/.claude.json" ]; then
-    cat /run/claude-container/seed.json >"$state/.claude.json"
+# Without these Claude asks on its screen, with "No, exit" chosen. A file that has
+# none of it may come from a copied ~/.claude.json: what it says otherwise stays.
+config=$state/.claude.json
+if ! grep -q '"' "$config" 2>/dev/null; then
+    cat /run/claude-container/seed.json >"$config"
+fi
+if ! grep -q '"hasCompletedOnboarding": *true' "$config"; then
+    sed -i -e 's/"hasCompletedOnboarding": *false/"hasCompletedOnboarding":true/' \
+        -e '1s/^ *{/{"hasCompletedOnboarding":true,/' "$config"
+fi
+if ! grep -q '"hasTrustDialogAccepted": *true' "$config"; then
+    export CLAUDE_CODE_SANDBOXED=1
 fi
 
 if [ "$continue" = yes ]; then
     set -- --continue "$@"
     ls "$state/projects/$project"/*.jsonl >/dev/null 2>&1 ||
         fail "there is nothing to continue in session $session" "leave --continue away to begin"
+fi
+
+# Ctrl-Z: Claude stops its process group and waits for a shell's `fg` (2.1.330).
+# There is no shell in here to go back to, so it is woken at once.
+if [ -t 0 ]; then
+    (
+        trap '' TSTP
+        while sleep 1 && read -r _ _ run_state _ </proc/$$/stat; do
+            [ "$run_state" != T ] || kill -CONT -$$
+        done
+    ) 2>/dev/null 3<&- &
 fi
 exec "$claude" "$@"

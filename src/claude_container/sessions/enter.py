@@ -21,7 +21,7 @@ from claude_container.engines.base import (
     VolumeMount,
 )
 from claude_container.errors import ClaudeContainerError
-from claude_container.sessions import leftovers, model
+from claude_container.sessions import leftovers, model, pins
 from claude_container.sessions.payload import Payload
 
 # What the entrypoint needs as root, and the init process to pass a signal on (KILL).
@@ -45,7 +45,6 @@ class Launch:
     token: str | None = field(repr=False)
     streams: Streams
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    pins: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Bind | VolumeMount, ...] = ()
     publish: tuple[str, ...] = ()
     network: str | None = None
@@ -53,6 +52,7 @@ class Launch:
     cpus: str | None = None
     pids: int = DEFAULT_PIDS
     ca: bytes = b""
+    identity: tuple[str, str] | None = None
     continue_: bool = False
     rebuild: bool = False
 
@@ -151,11 +151,12 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
 def _payload(launch: Launch) -> Payload:
     uid, gid = host.user_ids()
     return Payload(
+        identity=launch.identity or ("Claude", "claude@container"),
         session=launch.session,
         uid=uid,
         gid=gid,
         token=launch.token,
         continue_=launch.continue_,
         ca=launch.ca,
-        pins=launch.pins,
+        managed_settings=pins.managed_settings(launch.env, ca=bool(launch.ca)),
     )

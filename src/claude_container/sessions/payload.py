@@ -6,14 +6,16 @@ import io
 import json
 import shlex
 import tarfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 
 from claude_container.sessions import model
 
 _HERE = "run/claude-container"
-_MANAGED = "etc/claude-code"
+# A drop-in wins over managed-settings.json and the drop-ins before it, and is merged
+# with them, so that a company's own policy in an image stays (seen with 2.1.330).
+_POLICY = "etc/claude-code"
+_DROP_INS = f"{_POLICY}/managed-settings.d"
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,10 @@ class Payload:
     uid: int
     gid: int
     token: str | None = field(repr=False)
+    identity: tuple[str, str]
     continue_: bool = False
     ca: bytes = b""
-    pins: Mapping[str, str] = field(default_factory=dict)
+    managed_settings: str = "{}"
 
     def archive(self) -> bytes:
         """The tar, everything in it root's; the token for root's eyes only."""
@@ -37,8 +40,10 @@ class Payload:
             (f"{_HERE}/session", 0o755, (recipes / "session.sh").read_bytes()),
             (f"{_HERE}/launch", 0o644, self._launch().encode()),
             (f"{_HERE}/seed.json", 0o644, json.dumps(_SEED).encode()),
-            (_MANAGED, 0o755, None),
-            (f"{_MANAGED}/managed-settings.json", 0o644, self._managed().encode()),
+            (f"{_HERE}/gitconfig", 0o644, self._gitconfig().encode()),
+            (_POLICY, 0o755, None),
+            (_DROP_INS, 0o755, None),
+            (f"{_DROP_INS}/99-claude-container.json", 0o644, self.managed_settings.encode()),
         ]
         if self.token is not None:
             entries.append((f"{_HERE}/token", 0o600, self.token.encode()))
@@ -71,8 +76,18 @@ class Payload:
         }
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
-    def _managed(self) -> str:
-        return json.dumps({"env": dict(self.pins), "skipDangerousModePermissionPrompt": True})
+    def _gitconfig(self) -> str:
+        """The system's git configuration: who commits, unless the user or repository says."""
+        name, email = map(_quoted, self.identity)
+        return (
+            f"[user]\n\tname = {name}\n\temail = {email}\n[safe]\n\tdirectory = {model.WORKSPACE}\n"
+        )
+
+
+def _quoted(value: str) -> str:
+    """A value as git-config(1) reads it back."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 _SEED = {

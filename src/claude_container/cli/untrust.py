@@ -1,0 +1,26 @@
+"""`untrust`: forget the answer to the question of trust; it will be asked again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from claude_container import config, host
+from claude_container.cli import settings
+from claude_container.cli.main import Call
+
+
+@click.command("untrust")
+@click.argument("directory", type=click.Path(), default=".")
+@click.pass_obj
+def command(call: Call, /, directory: str) -> None:
+    """Forget what was said about trusting a directory (this one by default)."""
+    root = settings.trust_root(Path(directory).resolve())
+    store = config.TrustStore(host.config_dir(os.environ))
+    if store.answer(root) is None:
+        call.console.done(f"nothing was said about {root}")
+        return
+    store.remember(root, None)
+    call.console.done(f"no longer trusted: {root}")

@@ -1,0 +1,134 @@
+"""What `doctor` looks at: whether a launch would work, row by row."""
+
+from __future__ import annotations
+
+import platform
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from claude_container import host
+from claude_container.engines.base import ContainerSpec, Engine, Streams
+from claude_container.errors import ClaudeContainerError
+from claude_container.images import Choice
+from claude_container.process import NOTHING
+from claude_container.sessions import model
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+_GIB = 1 << 20  # in the KiB that df counts in
+# One throw-away container answers all that only a container can.
+_PROBE = """
+claude --version 2>/dev/null || echo
+command -v setpriv || echo
+cat /proc/self/uid_map
+echo
+df -Pk / 2>/dev/null
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row: what was looked at, how it is (ok, warn, fail), what was seen, what to do."""
+
+    name: str
+    status: str
+    seen: str
+    hint: str = ""
+
+
+def look(
+    engine: Engine, choose: Callable[[], Choice], token_source: Callable[[], str]
+) -> list[Check]:
+    """All checks, in the order in which a launch depends on them.
+
+    `choose` decides on the image and `token_source` finds the token as a launch
+    would do it; a check fails with what they raise.
+    """
+    checks = [Check("platform", OK, f"{host.platform()}, Python {platform.python_version()}")]
+    info = None
+    try:
+        info = engine.info()
+        rootless = ", rootless" if info.rootless else ""
+        seen = f"{info.name} {info.version} (client {info.client_version}), {info.system}{rootless}"
+        checks.append(Check("engine", OK, seen))
+    except ClaudeContainerError as error:
+        checks.append(_failed("engine", error))
+    try:
+        checks.append(Check("token", OK, f"from {token_source()}"))
+    except ClaudeContainerError as error:
+        checks.append(_failed("token", error))
+    try:
+        choice = choose()
+        if info:
+            checks += _look_inside(engine, choice)
+    except ClaudeContainerError as error:
+        checks.append(_failed("image", error))
+    return checks
+
+
+def _failed(name: str, error: ClaudeContainerError) -> Check:
+    seen = ": ".join([error.what, *error.evidence.splitlines()[:1]])
+    return Check(name, FAIL, seen, error.hint)
+
+
+def _look_inside(engine: Engine, choice: Choice) -> list[Check]:
+    image = engine.image(choice.name)
+    if image is None:
+        way = "pulls" if choice.pull else "builds"
+        also = " (or builds it, from the recipe)" if choice.pull and choice.build else ""
+        return [Check("image", WARN, f"{choice.name} is not here yet; a launch {way} it{also}")]
+    checks = [Check("image", OK, f"{choice.name} ({image.size / 1e6:.0f} MB), {choice.source}")]
+    version, setpriv, *rest = _probe(engine, choice.name).splitlines()
+    blank = rest.index("") if "" in rest else len(rest)
+    if version:
+        checks.append(Check("claude", OK, version))
+    else:
+        hint = "install claude in it, or leave it away to use the default image"
+        checks.append(Check("claude", FAIL, f"there is none in {choice.name}", hint))
+    if not setpriv:
+        checks.append(Check("setpriv", FAIL, "there is none in it", "install util-linux in it"))
+    return [*checks, _ids(rest[:blank]), *_disk(rest[blank + 1 :])]
+
+
+def _probe(engine: Engine, image: str) -> str:
+    spec = ContainerSpec(
+        image=image,
+        name=f"claude-container-doctor-{uuid.uuid4().hex[:8]}",
+        command=("/bin/sh", "-c", _PROBE),
+        labels={model.KIND: "doctor", model.LAUNCHER: host.launcher_id()},
+        network="none",
+    )
+    output = bytearray()
+    engine.create(spec)
+    try:
+        engine.attach(spec.name, Streams(stdin=NOTHING, stdout=output.extend))
+    except BaseException:
+        engine.remove(spec.name)
+        raise
+    return output.decode(errors="replace")
+
+
+def _ids(uid_map: list[str]) -> Check:
+    """Whose a file is that claude makes in the workspace (see recipes/entrypoint.sh)."""
+    uid, _ = host.user_ids()
+    for line in uid_map:
+        first, outside, count = (int(word) for word in line.split())
+        if outside <= uid < outside + count:
+            return Check(
+                "user", OK, f"uid {uid} here is uid {first + uid - outside} in a container"
+            )
+    hint = "with user-namespace remapping in the engine, files will not be yours"
+    return Check("user", WARN, f"uid {uid} is not mapped into containers", hint)
+
+
+def _disk(df: list[str]) -> list[Check]:
+    """Room on the engine's disk, from df's POSIX format; no row where df is missing."""
+    if len(df) < 2:
+        return []
+    free = int(df[1].split()[3])
+    seen = f"{free / _GIB:.1f} GiB free for the engine"
+    if free < _GIB:
+        return [Check("disk", FAIL, seen, "`docker system df` shows what takes the room")]
+    if free < 5 * _GIB:
+        return [Check("disk", WARN, seen, "an image and a few sessions may fill it")]
+    return [Check("disk", OK, seen)]
