@@ -1,0 +1,193 @@
+"""What all tests share: a home of their own, the command line as a process, a scripted model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import claude_container
+from claude_container import host, images
+from claude_container.engines.docker import Docker
+
+TOKEN = "sk-ant-oat01-made-up-for-the-tests-0123456789"
+_PACKAGE = Path(claude_container.__file__).parent
+_FOREIGN = ("CLAUDE_", "ANTHROPIC_", "GIT_", "XDG_")
+_EXACT = {*host.CI_VARIABLES, "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "CLAUDECODE"}
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """This process's environment without anything that is about its user."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_FOREIGN) and name not in _EXACT
+    }
+    return {**kept, "HOME": str(home), "TERM": "xterm-256color"}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home for every test: none may see or touch the real one."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    for name in set(os.environ) - set(clean_environment(folder)):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A directory to launch in, whose path has what paths can have."""
+    folder = tmp_path / "my project, ünï:code"
+    folder.mkdir()
+    return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    stdout: str
+    stderr: str
+
+
+Cli = Callable[..., Ran]
+
+
+@pytest.fixture
+def cli(home: Path, project: Path) -> Cli:
+    """Run `claude-container ARGS` as a process, without a terminal; stdin is empty unless given."""
+
+    def run(*args: str, cwd: Path | None = None, input: str = "", **env: str) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", "claude_container", *args],
+            cwd=cwd or project,
+            env={**clean_environment(home), **env},
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+# What follows needs an engine: tests that use it carry @pytest.mark.engine.
+
+
+@pytest.fixture(scope="session")
+def docker() -> Docker:
+    engine = Docker()
+    engine.info()
+    return engine
+
+
+class _Progress:
+    """Progress as lines on the real stderr, so that a first build is no silent minute."""
+
+    def task(self, text: str) -> Any:
+        import contextlib
+
+        print(f"[{text}]", file=sys.__stderr__)
+        return contextlib.nullcontext(lambda line: None)
+
+    def warn(self, text: str) -> None:
+        print(f"[{text}]", file=sys.__stderr__)
+
+
+@pytest.fixture(scope="session")
+def image(docker: Docker) -> str:
+    """The default image, got as a launch gets it, once."""
+    if docker.image(images.DEFAULT) is None:
+        named = host.ca_file(os.environ)
+        ca = Path(named[0]).read_bytes() if named else b""
+        images.fetch(docker, images.default(host.proxies(os.environ), ca), _Progress())
+    return images.DEFAULT
+
+
+@dataclass
+class Model:
+    """A scripted model in a container that has no network but its own loopback."""
+
+    name: str
+    url: str = "http://127.0.0.1:8080"
+    flags: list[str] = field(default_factory=list)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request so far, as demo/model.py logs them."""
+        shown = subprocess.run(
+            ["docker", "exec", self.name, "cat", "/log.jsonl"], capture_output=True, text=True
+        )
+        return [json.loads(line) for line in shown.stdout.splitlines()]
+
+    def tokens(self) -> set[str]:
+        return {r["headers"].get("authorization", "") for r in self.requests()} - {""}
+
+
+@pytest.fixture
+def start_model(docker: Docker, image: str, tmp_path: Path) -> Iterator[Callable[..., Model]]:
+    """Start a model with a script (see demo/model.py); a launch joins it with `*model.flags`."""
+    started: list[str] = []
+
+    def start(script: object, *, delay: float = 0.0) -> Model:
+        name = f"cctest-model-{uuid.uuid4().hex[:8]}"
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "script.json").write_text(json.dumps(script))
+        shutil.copy(_PACKAGE / "demo" / "model.py", folder)
+        command = ["python3", "/m/model.py", "--script", "/m/script.json", "--log", "/log.jsonl"]
+        subprocess.run(
+            [
+                "docker",
+                "run",
+                "-d",
+                "--rm",
+                "--init",
+                "--name",
+                name,
+                "--network",
+                "none",
+                "--mount",
+                f'type=bind,"source={folder}",target=/m,readonly',
+                image,
+                *command,
+                "--chunk-delay",
+                str(delay),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        started.append(name)
+        with subprocess.Popen(
+            ["docker", "logs", "-f", name], stdout=subprocess.PIPE, text=True
+        ) as logs:
+            assert logs.stdout is not None
+            assert "listening" in logs.stdout.readline()
+            logs.terminate()
+        model = Model(name)
+        model.flags = ["--network", f"container:{name}", "--env", f"ANTHROPIC_BASE_URL={model.url}"]
+        return model
+
+    yield start
+    for name in started:
+        subprocess.run(["docker", "rm", "-f", name], capture_output=True)
+
+
+@pytest.fixture
+def session() -> Iterator[str]:
+    """A session's name; its container and volumes go when the test ends."""
+    name = f"cctest-{uuid.uuid4().hex[:8]}"
+    yield name
+    subprocess.run(["docker", "rm", "-f", f"claude-container-{name}"], capture_output=True)
+    subprocess.run(["docker", "volume", "rm", "-f", f"claude-state-{name}"], capture_output=True)
