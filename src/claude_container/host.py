@@ -61,6 +61,19 @@ def config_dir(environ: Mapping[str, str]) -> Path | None:
         return None
 
 
+def cache_dir() -> Path | None:
+    """A folder for short-lived files that engines in a virtual machine can mount too.
+
+    Those share the home directory, but not always /tmp. None where there is no home.
+    """
+    try:
+        folder = Path.home() / ".cache" / "claude-container"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (RuntimeError, OSError):
+        return None
+    return folder
+
+
 def proxies(environ: Mapping[str, str]) -> dict[str, str]:
     """The proxy variables that are set, under the names they have."""
     return {name: environ[name] for name in PROXY_VARIABLES if environ.get(name)}
