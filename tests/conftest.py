@@ -9,7 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,72 +116,90 @@ def image(docker: Docker) -> str:
     return images.DEFAULT
 
 
-@dataclass
+@dataclass(frozen=True)
 class Model:
     """A scripted model in a container that has no network but its own loopback."""
 
-    name: str
-    url: str = "http://127.0.0.1:8080"
-    flags: list[str] = field(default_factory=list)
+    container: str
+    url: str
+
+    @property
+    def flags(self) -> list[str]:
+        """What a launch is told so that it meets this model and nothing else."""
+        network = f"container:{self.container}"
+        return ["--network", network, "--env", f"ANTHROPIC_BASE_URL={self.url}"]
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request so far, as demo/model.py logs them."""
-        shown = subprocess.run(
-            ["docker", "exec", self.name, "cat", "/log.jsonl"], capture_output=True, text=True
-        )
-        return [json.loads(line) for line in shown.stdout.splitlines()]
+        shown = sh("docker", "exec", self.container, "sh", "-c", f"cat /{_port(self.url)}.log || :")
+        return [json.loads(line) for line in shown.splitlines()]
 
     def tokens(self) -> set[str]:
-        return {r["headers"].get("authorization", "") for r in self.requests()} - {""}
+        """Every Authorization and x-api-key header that arrived."""
+        headers = [request["headers"] for request in self.requests()]
+        sent = {h.get(name, "") for h in headers for name in ("authorization", "x-api-key")}
+        return sent - {""}
+
+
+def _port(url: str) -> str:
+    return url.rpartition(":")[2]
+
+
+def sh(*argv: str) -> str:
+    """What a command prints; an error for one that fails."""
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+StartModel = Callable[..., Model]
 
 
 @pytest.fixture
-def start_model(docker: Docker, image: str, tmp_path: Path) -> Iterator[Callable[..., Model]]:
-    """Start a model with a script (see demo/model.py); a launch joins it with `*model.flags`."""
+def start_model(docker: Docker, image: str, tmp_path: Path) -> Iterator[StartModel]:
+    """Start a model with a script (see demo/model.py); a launch joins it with `*model.flags`.
+
+    `beside` another model it listens in that one's network, on another port; `tls`
+    is a PEM file with a certificate and its key.
+    """
     started: list[str] = []
 
-    def start(script: object, *, delay: float = 0.0) -> Model:
-        name = f"cctest-model-{uuid.uuid4().hex[:8]}"
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "script.json").write_text(json.dumps(script))
-        shutil.copy(_PACKAGE / "demo" / "model.py", folder)
-        command = ["python3", "/m/model.py", "--script", "/m/script.json", "--log", "/log.jsonl"]
-        subprocess.run(
-            [
-                "docker",
-                "run",
-                "-d",
-                "--rm",
-                "--init",
-                "--name",
-                name,
-                "--network",
-                "none",
-                "--mount",
-                f'type=bind,"source={folder}",target=/m,readonly',
-                image,
-                *command,
-                "--chunk-delay",
-                str(delay),
-            ],
-            check=True,
-            capture_output=True,
-        )
-        started.append(name)
+    def start(
+        script: object,
+        *,
+        port: int = 8080,
+        beside: Model | None = None,
+        tls: Path | None = None,
+        delay: float = 0.0,
+    ) -> Model:
+        if beside is None:
+            container = f"cctest-model-{uuid.uuid4().hex[:8]}"
+            init = ["--init", "--network", "none", "--name", container]
+            sh("docker", "run", "--rm", "--detach", *init, image, "sleep", "600")
+            started.append(container)
+        else:
+            container = beside.container
+        files = tmp_path / f"model-{container}-{port}"
+        files.mkdir()
+        (files / "script.json").write_text(json.dumps(script))
+        shutil.copy(_PACKAGE / "demo" / "model.py", files)
+        words = ["--script", f"/{port}/script.json", "--log", f"/{port}.log"]
+        if tls:
+            shutil.copy(tls, files / "tls.pem")
+            words += ["--tls", f"/{port}/tls.pem"]
+        sh("docker", "cp", str(files), f"{container}:/{port}")
+        words += ["--port", str(port), "--chunk-delay", str(delay)]
         with subprocess.Popen(
-            ["docker", "logs", "-f", name], stdout=subprocess.PIPE, text=True
-        ) as logs:
-            assert logs.stdout is not None
-            assert "listening" in logs.stdout.readline()
-            logs.terminate()
-        model = Model(name)
-        model.flags = ["--network", f"container:{name}", "--env", f"ANTHROPIC_BASE_URL={model.url}"]
-        return model
+            ["docker", "exec", container, "python3", f"/{port}/model.py", *words],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as serving:
+            assert serving.stdout is not None
+            assert "listening" in serving.stdout.readline()
+            serving.terminate()  # the client; the model goes on with its container
+        return Model(container, f"{'https' if tls else 'http'}://127.0.0.1:{port}")
 
     yield start
-    for name in started:
-        subprocess.run(["docker", "rm", "-f", name], capture_output=True)
+    for container in started:
+        subprocess.run(["docker", "rm", "-f", container], capture_output=True)
 
 
 @pytest.fixture

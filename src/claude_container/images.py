@@ -9,7 +9,6 @@ import tarfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +16,7 @@ from claude_container import __version__
 from claude_container.engines.base import Build, Builder, Engine, EngineError
 from claude_container.errors import ClaudeContainerError, UsageError
 
+RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_REPOSITORY = "ghcr.io/hypermemetic/claude-container"
 DEFAULT = f"{DEFAULT_REPOSITORY}:{__version__}"
 CLAUDE_VERSION_LABEL = "claude-container.claude-version"
@@ -60,7 +60,7 @@ def named(name: str, source: str) -> Choice:
 
 def default(environ_proxies: Mapping[str, str], ca: bytes) -> Choice:
     """The default image: from the registry, or from the recipe in this package."""
-    recipe = (resources.files("claude_container") / "recipes" / "Dockerfile.base").read_bytes()
+    recipe = (RECIPES / "Dockerfile.base").read_bytes()
     build = Build(
         tag=DEFAULT,
         context=_tar({"Dockerfile.base": recipe, "ca.crt": ca}),

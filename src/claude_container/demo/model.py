@@ -17,6 +17,7 @@ import contextlib
 import json
 import re
 import secrets
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -162,6 +163,10 @@ class Server(ThreadingHTTPServer):
         self._log: Path = options.log
         self._lock = threading.Lock()
         super().__init__((options.host, options.port), Handler)
+        if options.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(options.tls)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
 
     def record(self, entry: Json) -> None:
         """Append one line to the log. It holds Authorization headers: made-up tokens only."""
@@ -247,6 +252,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080, help="0 picks a free one")
     parser.add_argument("--script", type=Path, required=True, help="JSON: the turns to play")
     parser.add_argument("--log", type=Path, required=True, help="JSON lines, one per request")
+    parser.add_argument("--tls", type=Path, help="PEM: a certificate and its key, for https")
     parser.add_argument("--chunk-delay", type=float, default=0.0, help="seconds before a piece")
     options = parser.parse_args()
     server = Server(options)

@@ -16,7 +16,6 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from claude_container.errors import ClaudeContainerError
 from claude_container.process import NOTHING
 from claude_container.sessions import enter, model
 
+_HERE = Path(__file__).parent
 PROMPT = "A test fails. Find out why, fix it, and commit."
 SESSION = "demo-of-claude-container"
 _MADE_UP_TOKEN = "sk-ant-oat01-made-up-for-the-demo-000000000000"
@@ -96,8 +96,7 @@ def _repository() -> Iterator[Path]:
     cache = host.cache_dir()
     folder = Path(tempfile.mkdtemp(prefix="claude-container-demo-", dir=cache))
     try:
-        with resources.as_file(resources.files("claude_container") / "demo" / "repo") as source:
-            shutil.copytree(source, folder, dirs_exist_ok=True)
+        shutil.copytree(_HERE / "repo", folder, dirs_exist_ok=True)
         who = (
             "-c",
             "user.name=You",
@@ -139,11 +138,10 @@ def _model(engine: Engine, image: str, folder: Path, delay: float) -> Iterator[s
 
 
 def _archive() -> bytes:
-    source = resources.files("claude_container") / "demo"
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name in ("model.py", "script.json"):
-            content = (source / name).read_bytes()
+            content = (_HERE / name).read_bytes()
             info = tarfile.TarInfo(f"{_PLACE.lstrip('/')}/{name}")
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))

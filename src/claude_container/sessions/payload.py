@@ -7,8 +7,8 @@ import json
 import shlex
 import tarfile
 from dataclasses import dataclass, field
-from importlib import resources
 
+from claude_container.images import RECIPES
 from claude_container.sessions import model
 
 _HERE = "run/claude-container"
@@ -33,11 +33,10 @@ class Payload:
 
     def archive(self) -> bytes:
         """The tar, everything in it root's; the token for root's eyes only."""
-        recipes = resources.files("claude_container") / "recipes"
         entries: list[tuple[str, int, bytes | None]] = [
             (_HERE, 0o755, None),
-            (f"{_HERE}/entrypoint", 0o755, (recipes / "entrypoint.sh").read_bytes()),
-            (f"{_HERE}/session", 0o755, (recipes / "session.sh").read_bytes()),
+            (f"{_HERE}/entrypoint", 0o755, (RECIPES / "entrypoint.sh").read_bytes()),
+            (f"{_HERE}/session", 0o755, (RECIPES / "session.sh").read_bytes()),
             (f"{_HERE}/launch", 0o644, self._launch().encode()),
             (f"{_HERE}/seed.json", 0o644, json.dumps(_SEED).encode()),
             (f"{_HERE}/gitconfig", 0o644, self._gitconfig().encode()),
