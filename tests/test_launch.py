@@ -11,15 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TOKEN, Cli, StartModel, clean_environment, sh
+from tests.running import HOLD, bash, held
 
 pytestmark = pytest.mark.engine
 
 ECHO = {"turns": [], "echo": True}
-
-
-def bash(command: str) -> dict[str, object]:
-    """A turn in which the model has claude run a command."""
-    return {"tool": {"name": "Bash", "input": {"command": command, "description": "a step"}}}
 
 
 def test_a_prompt_is_answered_and_the_token_arrives(
@@ -239,31 +235,10 @@ def test_a_company_certificate_reaches_claude_and_its_tools(
 def test_a_second_launch_of_a_session_is_refused(
     cli: Cli, session: str, start_model: StartModel, project: Path
 ) -> None:
-    model = start_model([bash("touch ready; until [ -e go ]; do sleep 0.1; done"), {"text": "ok"}])
-    args = ["-s", session, *model.flags, "--", "-p", "wait"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "claude_container", *args],
-        cwd=project,
-        env={**os.environ, "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as first:
-        wait_for(project / "ready", first)
-        second = cli("-s", session.upper(), *args[2:], CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
-        (project / "go").touch()
-        assert first.stdout is not None
-        assert first.stdout.read() == "ok\n"
+    flags = start_model(HOLD).flags
+    with held("-s", session, *flags, cwd=project) as first:
+        second = cli("-s", session.upper(), "--", "-p", "hi", CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
     assert first.returncode == 0
     assert second.code == 1
     assert "is in use by another launch" in second.stderr
     assert "--session" in second.stderr
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    """Wait until a file is there, or the process has ended without making it."""
-    import time
-
-    while not path.exists():
-        assert process.poll() is None, "ended before it was ready"
-        time.sleep(0.05)

@@ -205,16 +205,16 @@ def attach(
     *,
     stdin: int | None = None,
     stdout: Callable[[bytes], None] | None = None,
-    show_stderr: bool = True,
+    hold_back: bytes = b"",
 ) -> Attached:
     """Run a command that shares our terminal, and return how it ended.
 
     stdin and stdout are our own unless given (`stdin` a file descriptor or
-    NOTHING, `stdout` a callback for what is written). stderr passes
-    through us, since the docker client tells of the engine's failures there;
-    `show_stderr=False` only keeps it. ^C goes to the whole foreground group, so
-    the client passes it on and we wait for it; TERM and HUP end the client.
-    The terminal's modes are put back whatever happens.
+    NOTHING, `stdout` a callback for what is written). stderr is passed on and
+    its end kept; lines that begin with `hold_back` are only kept, since what an
+    engine's client says of itself is for us to say. ^C goes to the whole
+    foreground group, so the client passes it on and we wait for it; TERM and HUP
+    end the client. The terminal's modes are put back whatever happens.
     """
     with _terminal_restored():
         try:
@@ -227,16 +227,8 @@ def attach(
             )
         except FileNotFoundError as error:
             raise ProgramMissing(f"{argv[0]} is not installed", command=argv) from error
-        tail = bytearray()
-
-        def keep(chunk: bytes) -> None:
-            tail.extend(chunk)
-            del tail[:-4096]
-            if show_stderr:
-                sys.stderr.buffer.write(chunk)
-                sys.stderr.buffer.flush()
-
-        pumps = [_pump(child.stderr, keep)]
+        errors = _Errors(hold_back)
+        pumps = [_pump(child.stderr, errors.feed)]
         if stdout:
             pumps.append(_pump(child.stdout, stdout))
         try:
@@ -249,7 +241,39 @@ def attach(
             _end(child)
             for pump in pumps:
                 pump.join(2)
-        return Attached(child.returncode, redact(tail.decode(errors="replace")).strip())
+            errors.finish()
+        return Attached(child.returncode, redact(errors.tail.decode(errors="replace")).strip())
+
+
+class _Errors:
+    """stderr on its way through: its end is kept, and shown at once what is not held back."""
+
+    def __init__(self, hold_back: bytes) -> None:
+        self.tail = bytearray()
+        self._hold_back = hold_back
+        self._line = b""
+        self._shown = 0  # bytes of the line
+
+    def feed(self, chunk: bytes) -> None:
+        self.tail.extend(chunk)
+        del self.tail[:-4096]
+        for piece in chunk.splitlines(keepends=True):
+            self._line += piece
+            start = self._line[: len(self._hold_back)]
+            if not self._hold_back or not self._hold_back.startswith(start):
+                self._show()
+            if piece.endswith(b"\n"):
+                self._line, self._shown = b"", 0
+
+    def finish(self) -> None:
+        """Show a last line that only began like one to hold back."""
+        if len(self._line) < len(self._hold_back):
+            self._show()
+
+    def _show(self) -> None:
+        sys.stderr.buffer.write(self._line[self._shown :])
+        sys.stderr.buffer.flush()
+        self._shown = len(self._line)
 
 
 def _pump(source: IO[bytes] | None, sink: Callable[[bytes], None]) -> threading.Thread:

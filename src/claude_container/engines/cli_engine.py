@@ -137,7 +137,10 @@ class CliEngine:
         argv = [self.program, "start", "--attach", "--interactive"]
         argv += ["--detach-keys", _DETACH_KEYS, container]
         done = process.attach(
-            argv, stdin=streams.stdin, stdout=streams.stdout, show_stderr=not streams.tty
+            argv,
+            stdin=streams.stdin,
+            stdout=streams.stdout,
+            hold_back=b"Error response from daemon",
         )
         # The client's own code for such an end is 1, the same as a program's that failed.
         if done.code != 0 and _client_failed(done.error_text):
