@@ -88,7 +88,8 @@ def from_file(path: Path) -> Settings:
 
     try:
         data = msgspec.toml.decode(raw)
-    except msgspec.DecodeError as error:
+    # Not UTF-8, a number of 5000 digits, 5000 brackets: msgspec passes these on as they are.
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML", evidence=str(error)) from error
     known = [item.name for item in fields(Settings)]
     for key in data:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import tarfile
 from collections.abc import Callable, Mapping
@@ -48,7 +49,9 @@ class Choice:
 
 def find_dockerfile(directory: Path) -> Path | None:
     """The Dockerfile that a launch in `directory` uses when none is named."""
-    return next((directory / name for name in _CANDIDATES if (directory / name).is_file()), None)
+    return next(
+        (directory / name for name in _CANDIDATES if os.path.isfile(directory / name)), None
+    )
 
 
 def named(name: str, source: str) -> Choice:
@@ -78,7 +81,7 @@ def project(dockerfile: Path, environ_proxies: Mapping[str, str]) -> Choice:
     the file's folder; of a Dockerfile in .devcontainer/ or docker/ the folder above.
     Raises UsageError for a path that is no file.
     """
-    if dockerfile.is_dir():
+    if os.path.isdir(dockerfile):
         raise UsageError(
             f"{dockerfile} is a folder", hint=f"name the file in it: {dockerfile / 'Dockerfile'}"
         )
@@ -89,8 +92,10 @@ def project(dockerfile: Path, environ_proxies: Mapping[str, str]) -> Choice:
     path = dockerfile.resolve()
     above = path.parent.name in _FOLDERS_OF_A_PROJECT
     context = path.parent.parent if above else path.parent
-    digest = hashlib.sha256(str(path).encode() + b"\0" + content).hexdigest()[:12]
-    readable = "-".join(re.findall(r"[a-z0-9]+", context.name.lower())) or "project"
+    digest = hashlib.sha256(os.fsencode(path) + b"\0" + content).hexdigest()[:12]
+    # Cut short: docker refuses a repository name of more than 255 characters.
+    words = re.findall(r"[a-z0-9]+", context.name.lower()[:100])
+    readable = "-".join(words) or "project"
     build = Build(
         tag=f"claude-dev-{readable}:{digest}",
         context=str(context),

@@ -60,7 +60,7 @@ class ProcessError(ClaudeContainerError):
 
 
 class ProgramMissing(ProcessError):
-    """The program is not on PATH."""
+    """The program is not on PATH, or what is there may not be run."""
 
 
 class ProcessTimeout(ProcessError):
@@ -113,7 +113,7 @@ def run(
             cwd=cwd,
             start_new_session=True,
         )
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
         if cwd is not None and not os.path.isdir(cwd):
             raise
         raise ProgramMissing(f"{argv[0]} is not installed", command=argv) from error
@@ -225,7 +225,7 @@ def attach(
                 stderr=subprocess.PIPE,
                 env=environment(),
             )
-        except FileNotFoundError as error:
+        except (FileNotFoundError, PermissionError) as error:
             raise ProgramMissing(f"{argv[0]} is not installed", command=argv) from error
         errors = _Errors(hold_back)
         pumps = [_pump(child.stderr, errors.feed)]

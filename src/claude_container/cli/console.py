@@ -20,7 +20,7 @@ _SPIN_AFTER = 0.5  # seconds until something slow is worth a spinner
 
 def wants_color(stream: TextIO | Any, environ: Mapping[str, str]) -> bool:
     """CLICOLOR_FORCE, then NO_COLOR, then no colour in CI, then whether it is a terminal."""
-    if environ.get("CLICOLOR_FORCE", "0") != "0":
+    if environ.get("CLICOLOR_FORCE", "") not in ("", "0"):
         return True
     if environ.get("NO_COLOR") or environ.get("TERM") == "dumb" or host.in_ci(environ):
         return False

@@ -12,6 +12,7 @@ from claude_container import engines, host, images
 from claude_container.cli import settings
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
+from claude_container.cli.sweep import sweeping
 from claude_container.demo import play
 
 _WIDTH = 76
@@ -37,13 +38,9 @@ def command(call: Call, /, engine: str | None, ca_file: str | None) -> None:
     begun = time.monotonic()
     image = images.default(host.proxies(os.environ), settings.certificate(ca_file))
     console.doing(f"claude works in a container on a small repository: “{play.PROMPT}”")
-    commit = play.play(
-        engines.get(engine),
-        image,
-        console,
-        Transcript(console).show,
-        delay=0.03 if console.terminal else 0.0,
-    )
+    with sweeping(console, runs_on := engines.get(engine)):
+        delay = 0.03 if console.terminal else 0.0
+        commit = play.play(runs_on, image, console, Transcript(console).show, delay=delay)
     console.done(f"claude is done ({time.monotonic() - begun:.0f} s), and committed this:")
     for line in commit.splitlines():
         console.answer("  " + _diff_color(line))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import asdict
@@ -12,6 +13,7 @@ import click
 from claude_container import credentials, engines, host
 from claude_container.cli import launch, settings
 from claude_container.cli.main import Call
+from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
 from claude_container.images import Choice
 from claude_container.sessions import checkup
@@ -33,11 +35,9 @@ def command(call: Call, /, as_json: bool, **flags: Any) -> int:
         return launch.choose_image(resolved, settings.certificate(resolved.settings.ca_file))
 
     engine = engines.get(resolved.settings.engine)
-    if as_json:
+    waiting = call.console.task("looking at engine, image and token")
+    with contextlib.nullcontext() if as_json else waiting, sweeping(call.console, engine):
         checks = checkup.look(engine, choose, token_source)
-    else:
-        with call.console.task("looking at engine, image and token"):
-            checks = checkup.look(engine, choose, token_source)
     if as_json:
         call.console.answer(json.dumps([asdict(check) for check in checks], indent=2))
     else:

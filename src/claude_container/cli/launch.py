@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from typing import Any
 
 import click
@@ -13,8 +12,9 @@ from claude_container.cli import settings
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.settings import Resolved
-from claude_container.engines.base import Engine, EngineError, Streams
-from claude_container.sessions import enter, leftovers, model
+from claude_container.cli.sweep import sweeping
+from claude_container.engines.base import Engine, Streams
+from claude_container.sessions import enter, model
 from claude_container.sessions.enter import DEFAULT_PIDS, Launch
 
 # Ways for claude to authenticate that a user may choose with --env instead.
@@ -83,21 +83,13 @@ def run(console: Console, engine: Engine, launch: Launch) -> int:
     """Launch, and meanwhile clear what launches that were cut short left behind."""
     if not os.access(launch.directory, os.W_OK):
         console.warn(f"you cannot write in {launch.directory}, so Claude cannot either")
-    swept: list[str] = []
-    sweep = threading.Thread(target=_sweep, args=(engine, swept), daemon=True)
 
     def before_start() -> None:
-        sweep.start()
         if launch.streams.tty:
             console.doing(f"Claude works in {launch.directory} itself, not on a copy of it")
 
-    try:
+    with sweeping(console, engine):
         code = enter.enter(engine, launch, console, before_start)
-    finally:
-        if sweep.ident:
-            sweep.join(30)
-        for session in swept:
-            console.doing(f"removed what a launch of {session} that was cut short had left")
     if launch.streams.tty and code == 0:
         named = launch.session != model.default_name(launch.directory)
         again = f"claude-container{f' -s {launch.session}' if named else ''} --continue"
@@ -132,10 +124,3 @@ def _ambient() -> dict[str, str]:
     """What the container takes over from here unasked: the terminal's kind, and proxies."""
     terminal = {name: os.environ[name] for name in _TERMINAL_VARIABLES if os.environ.get(name)}
     return {**terminal, **host.proxies(os.environ), "DISABLE_AUTOUPDATER": "1"}
-
-
-def _sweep(engine: Engine, swept: list[str]) -> None:
-    try:
-        swept += leftovers.sweep(engine)
-    except EngineError:
-        return  # the launch itself meets the same engine, and tells of it

@@ -59,6 +59,9 @@ class VerbGroup(click.Group):
         own = {"--help", "-h", "--version", "-V"}
         if not args or (args[0] not in VERBS and args[0] not in own):
             args = [LAUNCH, *args]
+        if args[0] in VERBS and ctx.obj.passed:
+            # `trust -- -folder` must not mean this directory.
+            raise click.UsageError(f"what follows -- goes to claude, and {args[0]} starts none")
         return super().parse_args(ctx, args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -97,6 +100,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # click would take claude's own arguments for ours.
     split = words.index("--") if "--" in words else len(words)
     claude_args = tuple(words[split + 1 :])
+    # Started with one of them closed (`>&-`), Python has None for it.
+    sys.stdout, sys.stderr = (
+        stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr)
+    )
     for stream in (sys.stdout, sys.stderr):
         # A terminal without UTF-8 shows a ? for a ✓ and no traceback.
         with contextlib.suppress(AttributeError, ValueError):
@@ -124,7 +131,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except click.UsageError as error:
-        where = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
+        path = error.ctx.command_path.removesuffix(f" {LAUNCH}") if error.ctx else ""
+        where = f" (see: {path} --help)" if path else ""
         console.error(ClaudeContainerError(error.format_message() + where))
         return 2
     except ClaudeContainerError as error:

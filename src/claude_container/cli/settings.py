@@ -70,8 +70,8 @@ def resolve(
     """One launch's settings: flags > environment > the directory's own > the user's file.
 
     What the directory brings and needs trust is asked about once, on a terminal;
-    with `ask` False it is taken as if the answer were no. Raises UsageError, and
-    ClaudeContainerError where nobody can be asked.
+    with `ask` False, or where the image is settled without it, what nobody trusted
+    yet is left out. Raises UsageError, and ClaudeContainerError where nobody can be asked.
     """
     if dockerfile and flags.image:
         raise UsageError("--image and a Dockerfile exclude each other")
@@ -79,36 +79,37 @@ def resolve(
     user = config.from_file(folder / config.USER_FILE) if folder else Settings()
     theirs = config.from_file(directory / config.PROJECT_FILE)
     upper = flags.over(config.from_environment(os.environ))
-    if dockerfile:
-        return Resolved(_over(upper, theirs, user), Path(dockerfile), "the command line")
-    if upper.image:
-        source = "--image" if flags.image else "CLAUDE_CONTAINER_IMAGE"
-        return Resolved(_over(upper, theirs, user), None, source)
-
     refused = theirs.named() - config.PROJECT_MAY - config.PROJECT_MAY_IF_TRUSTED
     if refused:
         console.warn(
             f"{config.PROJECT_FILE}: ignored {', '.join(sorted(refused))}, which may only come"
             " from your own config file or flags"
         )
+    settled = bool(dockerfile or upper.image)
+    if settled:
+        theirs = theirs.only(config.PROJECT_MAY | {"publish"})
     named = directory / theirs.dockerfile if theirs.dockerfile else None
-    found = named or (None if theirs.image else images.find_dockerfile(directory))
+    found = named or (None if settled or theirs.image else images.find_dockerfile(directory))
     wants = sorted(theirs.named() & config.PROJECT_MAY_IF_TRUSTED)
     if found and "dockerfile" not in wants:
         wants = [*wants, str(found.relative_to(directory))]
-    if wants and not _trusted(console, directory, wants, trust=trust, ask=ask):
+    if wants and not _trusted(console, directory, wants, trust=trust, ask=ask and not settled):
         console.doing(
             f"not using this directory's {', '.join(wants)}: not trusted (claude-container trust)"
         )
         wants, found = [], None
     allowed = theirs if wants else theirs.only(config.PROJECT_MAY)
     merged = _over(upper, allowed, user)
+    if dockerfile:
+        return Resolved(merged, Path(dockerfile), "the command line")
+    if upper.image:
+        return Resolved(merged, None, "--image" if flags.image else "CLAUDE_CONTAINER_IMAGE")
     if found:
         return Resolved(merged, found, str(found))
     if allowed.image:
         return Resolved(merged, None, config.PROJECT_FILE)
     if user.dockerfile and not user.image:
-        return Resolved(merged, Path(user.dockerfile).expanduser(), "your config file")
+        return Resolved(merged, _expanded(user.dockerfile), "your config file")
     return Resolved(merged, None, "your config file")
 
 
@@ -146,7 +147,7 @@ def _trusted(
 
 def trust_root(directory: Path) -> Path:
     try:
-        home: Path | None = Path.home()
+        home: Path | None = Path.home().resolve()
     except RuntimeError:
         home = None
     return config.trust_root(directory, home)
@@ -178,6 +179,13 @@ def environment(words: tuple[str, ...]) -> dict[str, str]:
     return values
 
 
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"cannot tell where {path} is", evidence=str(error)) from error
+
+
 def mounts(words: tuple[str, ...], directory: Path) -> tuple[Bind, ...]:
     """What `--mount SRC:DST[:ro]` words mean; SRC may be relative to `directory`."""
     return tuple(_mount(word, directory) for word in words)
@@ -187,8 +195,8 @@ def _mount(word: str, directory: Path) -> Bind:
     match = _MOUNT.fullmatch(word)
     if not match:
         raise UsageError(f"--mount {word!r} is not SRC:DST[:ro]", hint="DST is an absolute path")
-    source = directory / Path(match["source"]).expanduser()
-    if not source.exists():
+    source = directory / _expanded(match["source"])
+    if not os.path.exists(source):
         raise UsageError(f"--mount: there is no {source}")
     return Bind(str(source.resolve()), match["target"], match["mode"] == "ro")
 
@@ -211,7 +219,7 @@ def certificate(path: str | None) -> bytes:
     named = None if path else host.ca_file(os.environ)
     if not path and not named:
         return b""
-    file = Path(path or (named[0] if named else "")).expanduser()
+    file = _expanded(path or (named[0] if named else ""))
     try:
         content = file.read_bytes()
     except OSError as error:
