@@ -83,6 +83,20 @@ def cli(home: Path, project: Path) -> Cli:
     return run
 
 
+@pytest.fixture
+def fake_docker(tmp_path: Path) -> Callable[[str], str]:
+    """Write a `docker` that is this shell script; return a PATH that begins with it."""
+
+    def write(script: str) -> str:
+        program = tmp_path / "fake" / "docker"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+
+    return write
+
+
 # What follows needs an engine: tests that use it carry @pytest.mark.engine.
 
 

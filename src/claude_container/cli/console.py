@@ -64,17 +64,22 @@ class Console:
         return click.confirm(f"{self._style('?', 'yellow')} {question}", default=False, err=True)
 
     @contextlib.contextmanager
-    def task(self, text: str) -> Iterator[Callable[[str], None]]:
-        """Something slow: a spinner with its last line on a terminal, else a plain line a step."""
+    def task(self, text: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+        """Something slow: a spinner with its last line on a terminal, else a plain line a step.
+
+        `quiet` says nothing where there is no spinner, and nothing afterwards.
+        """
         begun = time.monotonic()
-        if not (self.terminal and wants_color(sys.stderr, self._environ)):
-            self.doing(text)
-            yield self._plain_step
-        else:
+        if self.terminal and wants_color(sys.stderr, self._environ):
             with _Spinner(text) as spinner:
                 yield spinner.step
+        else:
+            if not quiet:
+                self.doing(text)
+            yield self._plain_step
         took = time.monotonic() - begun
-        self.done(f"{text} ({took:.0f} s)" if took >= 1 else text)
+        if not quiet:
+            self.done(f"{text} ({took:.0f} s)" if took >= 1 else text)
 
     def _plain_step(self, line: str) -> None:
         """The lines of a build or pull that say how far it is."""
@@ -123,13 +128,13 @@ class _Spinner:
                 self._status.start()
 
     def step(self, line: str) -> None:
-        from rich.markup import escape
-
         line = line.strip()
         if not line:
             return
         with self._lock:
             if self._status:
+                from rich.markup import escape
+
                 width = self._status.console.width
                 clock = f"{time.monotonic() - self._begun:.0f} s"
                 room = max(0, width - len(self._text) - len(clock) - 9)

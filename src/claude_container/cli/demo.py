@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import textwrap
 import time
 
@@ -15,7 +16,7 @@ from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.demo import play
 
-_WIDTH = 76
+_WIDTH = min(shutil.get_terminal_size().columns, 80) - 4
 _NEXT = """
 That was the real Claude Code, in a container without a network; only the
 model's answers came from a script. Now with your own repository:

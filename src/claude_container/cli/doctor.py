@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from dataclasses import asdict
@@ -35,8 +34,8 @@ def command(call: Call, /, as_json: bool, **flags: Any) -> int:
         return launch.choose_image(resolved, settings.certificate(resolved.settings.ca_file))
 
     engine = engines.get(resolved.settings.engine)
-    waiting = call.console.task("looking at engine, image and token")
-    with contextlib.nullcontext() if as_json else waiting, sweeping(call.console, engine):
+    waiting = call.console.task("looking at engine, image and token", quiet=True)
+    with waiting, sweeping(call.console, engine):
         checks = checkup.look(engine, choose, token_source)
     if as_json:
         call.console.answer(json.dumps([asdict(check) for check in checks], indent=2))

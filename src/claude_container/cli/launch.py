@@ -84,13 +84,15 @@ def run(console: Console, engine: Engine, launch: Launch) -> int:
     if not os.access(launch.directory, os.W_OK):
         console.warn(f"you cannot write in {launch.directory}, so Claude cannot either")
 
+    talking = launch.streams.tty and not {"-p", "--print"} & set(launch.claude_args)
+
     def before_start() -> None:
-        if launch.streams.tty:
+        if talking:
             console.doing(f"Claude works in {launch.directory} itself, not on a copy of it")
 
     with sweeping(console, engine):
         code = enter.enter(engine, launch, console, before_start)
-    if launch.streams.tty and code == 0:
+    if talking and code == 0:
         named = launch.session != model.default_name(launch.directory)
         again = f"claude-container{f' -s {launch.session}' if named else ''} --continue"
         console.done(f"the conversation is kept; to go on with it: {again}")

@@ -13,12 +13,14 @@ fail() {
     exit 1
 }
 
-PATH=$1
+# The image's PATH may lead into the workspace: it is for claude, and not for what
+# is called here with the token's pipe still open.
+image_path=$1
 shift
 # No settings file may choose where the token goes (see sessions/pins.py).
-export PATH CLAUDE_CONFIG_DIR="$state" CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1
+export CLAUDE_CONFIG_DIR="$state" CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1
 
-claude=$(command -v claude) || fail "the image has no claude" \
+claude=$(PATH=$image_path && command -v claude) || fail "the image has no claude" \
     "install it in the Dockerfile, or leave --image and the Dockerfile away to use the default image"
 # A repository's own program of that name must not be handed the token.
 case $(readlink -f "$claude") in
@@ -55,4 +57,5 @@ if [ -t 0 ]; then
         done
     ) 2>/dev/null 3<&- &
 fi
+export PATH="$image_path"
 exec "$claude" "$@"
