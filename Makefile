@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-fast check bench lock clean help
+.PHONY: demo test test-fast check bench docs lock clean help
 
 demo: $(READY)  ## play the whole loop here, without an account or a model
 	@scripts/engine
@@ -27,6 +27,11 @@ check: $(READY)  ## lint, formatting, types
 bench: $(READY)  ## measure what the launcher costs
 	@scripts/engine
 	$(BIN)/python bench/run.py
+
+docs: $(READY)  ## write docs/commands.md from the help texts, draw the picture anew
+	$(BIN)/python scripts/commands.py
+	@scripts/engine
+	$(BIN)/python scripts/picture.py
 
 lock:  ## pin the dependencies anew after a change to pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \

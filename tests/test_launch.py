@@ -126,7 +126,7 @@ def test_what_was_in_the_state_is_kept(
 # As another user: the interpreter here may lie in root's home, so everything is
 # imported before the user changes.
 _AS_USER = """
-import os, sys
+import difflib, os, sys, tempfile
 import claude_container.cli.launch, claude_container.cli.main as main
 os.setgroups([int(sys.argv[2])]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
 sys.exit(main.main(sys.argv[3:]))

@@ -8,10 +8,8 @@ reaches the host counts only from the user's own file or flags.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -84,7 +82,10 @@ def from_file(path: Path) -> Settings:
     except OSError as error:
         raise UsageError(f"cannot read {path}", evidence=str(error)) from error
 
-    import msgspec  # only where there is a file to read: it costs a launch 20 ms
+    # Only where there is a file to read: they cost a launch 20 ms.
+    import difflib
+
+    import msgspec
 
     try:
         data = msgspec.toml.decode(raw)
@@ -120,6 +121,8 @@ class TrustStore:
             raise ClaudeContainerError(
                 "there is no home directory to remember this in", hint="set HOME, or use --trust"
             )
+        import tempfile
+
         known = self._read()
         known.pop(str(directory), None)
         if trusted is not None:

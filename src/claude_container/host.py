@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform as _platform
 import sys
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +30,7 @@ _WINDOWS_IDS = (1000, 1000)
 def platform(system: str = sys.platform, release: str | None = None) -> str:
     """linux, wsl, macos, windows, or the system's own name for itself."""
     if system.startswith("linux"):
-        release = _platform.release() if release is None else release
+        release = os.uname().release if release is None else release
         return "wsl" if "microsoft" in release.lower() else "linux"
     return {"darwin": "macos", "win32": "windows", "cygwin": "windows"}.get(system, system)
 
@@ -115,7 +113,10 @@ def _machine() -> str:
     try:
         names = Path("/etc/machine-id").read_text() + os.readlink("/proc/self/ns/pid")
     except OSError:
-        names = f"{_platform.node()} {uuid.getnode()}"
+        import platform
+        import uuid
+
+        names = f"{platform.node()} {uuid.getnode()}"
     return hashlib.sha256(names.encode()).hexdigest()[:12]
 
 

@@ -14,8 +14,7 @@ from typing import IO
 
 from claude_container.errors import ClaudeContainerError
 
-# Names whose values no child of ours may inherit: they would show in that child's
-# environ, and the token travels another way (see sessions/enter.py).
+# No child of ours inherits these: its environ would show them (the token's way: payload.py).
 SECRET_VARIABLES = ("CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 NOTHING = subprocess.DEVNULL
 _TOKEN = re.compile(r"sk-ant-[A-Za-z0-9_-]{4,}")
@@ -78,8 +77,7 @@ def redact(text: str) -> str:
 
 def environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """The environment of a child: ours without the secrets, then `changes` (None: unset)."""
-    wanted: dict[str, str | None] = {**os.environ, **dict.fromkeys(SECRET_VARIABLES)}
-    wanted.update(changes or {})
+    wanted = {**os.environ, **dict.fromkeys(SECRET_VARIABLES), **(changes or {})}
     return {name: value for name, value in wanted.items() if value is not None}
 
 
@@ -124,10 +122,8 @@ def run(
             stdout, stderr = _read_lines(child, input, timeout, on_line), b""
     except subprocess.TimeoutExpired as error:
         _end(child)
-        raise ProcessTimeout(
-            f"{argv[0]} {argv[1] if len(argv) > 1 else ''} gave no answer in {timeout:.0f} s",
-            command=argv,
-        ) from error
+        what = f"{' '.join(argv[:2])} gave no answer in {timeout:.0f} s"
+        raise ProcessTimeout(what, command=argv) from error
     except BaseException:
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             child.wait(finish)
@@ -136,7 +132,7 @@ def run(
     done = Completed(tuple(argv), child.returncode, stdout, stderr)
     if check and done.code != 0:
         raise ProcessError(
-            f"{argv[0]} {argv[1] if len(argv) > 1 else ''} failed (exit {done.code})",
+            f"{' '.join(argv[:2])} failed (exit {done.code})",
             command=argv,
             code=done.code,
             stdout=stdout.decode(errors="replace"),
@@ -152,18 +148,16 @@ def _read_lines(
     on_line: Callable[[str], None],
 ) -> bytes:
     assert child.stdout is not None
-    feeder = threading.Thread(target=_feed, args=(child.stdin, input), daemon=True)
-    feeder.start()
+    threading.Thread(target=_feed, args=(child.stdin, input), daemon=True).start()
     expired = threading.Event()
 
     def expire() -> None:
         expired.set()
         child.kill()
 
-    timer = threading.Timer(timeout, expire) if timeout else None
-    if timer:
-        timer.daemon = True
-        timer.start()
+    timer = threading.Timer(timeout or threading.TIMEOUT_MAX, expire)
+    timer.daemon = True
+    timer.start()
     try:
         lines = []
         for line in child.stdout:
@@ -171,8 +165,7 @@ def _read_lines(
             on_line(line.decode(errors="replace").rstrip())
         child.wait()
     finally:
-        if timer:
-            timer.cancel()
+        timer.cancel()
     if expired.is_set():
         raise subprocess.TimeoutExpired(child.args, timeout or 0)
     return b"".join(lines)
@@ -296,13 +289,12 @@ def _terminal_restored() -> Iterator[None]:
         yield
         return
     try:
-        fd = sys.stdin.fileno()
-        saved = termios.tcgetattr(fd)
-    except (termios.error, ValueError, OSError, AttributeError):
+        saved = termios.tcgetattr(0)
+    except termios.error:
         yield
         return
     try:
         yield
     finally:
         with contextlib.suppress(termios.error):
-            termios.tcsetattr(fd, termios.TCSADRAIN, saved)
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)

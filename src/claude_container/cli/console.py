@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import threading
 import time
@@ -15,6 +16,8 @@ import click
 from claude_container import host
 from claude_container.errors import ClaudeContainerError
 
+# A step of docker's classic builder, one of BuildKit's, a layer that was pulled.
+_STEP = re.compile(r"^Step \d|^#\d+ \[|: Pull complete")
 _SPIN_AFTER = 0.5  # seconds until something slow is worth a spinner
 
 
@@ -83,7 +86,7 @@ class Console:
 
     def _plain_step(self, line: str) -> None:
         """The lines of a build or pull that say how far it is."""
-        if line.startswith(("Step ", "#")) or ": Pull complete" in line:
+        if _STEP.search(line):
             self._line(f"  {line[:200]}")
 
     def _say(self, sign: str, color: str, text: str) -> None:

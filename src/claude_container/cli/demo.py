@@ -38,7 +38,7 @@ def command(call: Call, /, engine: str | None, ca_file: str | None) -> None:
     console = call.console
     begun = time.monotonic()
     image = images.default(host.proxies(os.environ), settings.certificate(ca_file))
-    console.doing(f"claude works in a container on a small repository: “{play.PROMPT}”")
+    console.doing(f"asking claude, in a container: “{play.PROMPT}”")
     with sweeping(console, runs_on := engines.get(engine)):
         delay = 0.03 if console.terminal else 0.0
         commit = play.play(runs_on, image, console, Transcript(console).show, delay=delay)

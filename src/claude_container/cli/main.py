@@ -7,8 +7,6 @@ import importlib
 import os
 import signal
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 from types import FrameType
 
@@ -33,10 +31,10 @@ FLAGS = {"--verify": ["doctor"], "-v": ["doctor"]}
 EPILOG = """What follows -- goes to claude unchanged:
 
 \b
-  claude-container                                a conversation about this directory
-  claude-container --continue                     go on with it
-  claude-container -- -p "fix the tests"          one task, no terminal needed
-  claude-container ./docker/Dockerfile            in an image of your own
+  claude-container                        a conversation about this directory
+  claude-container --continue             go on with it
+  claude-container -- -p "fix the tests"  one task, no terminal needed
+  claude-container ./docker/Dockerfile    in an image of your own
 """
 
 
@@ -71,10 +69,11 @@ class VerbGroup(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         launch = self.get_command(ctx, LAUNCH)
         assert launch is not None
-        rows = [row for parameter in launch.params if (row := parameter.get_help_record(ctx))]
-        rows += [
-            row for parameter in self.get_params(ctx) if (row := parameter.get_help_record(ctx))
+        # Arguments are in the usage line; click 8.5 would list them too, without a word.
+        options = [
+            p for p in (*launch.params, *self.get_params(ctx)) if isinstance(p, click.Option)
         ]
+        rows = [row for option in options if (row := option.get_help_record(ctx))]
         # --help comes from both.
         with formatter.section("Options"):
             formatter.write_dl(list(dict.fromkeys(rows)))
@@ -101,9 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     split = words.index("--") if "--" in words else len(words)
     claude_args = tuple(words[split + 1 :])
     # Started with one of them closed (`>&-`), Python has None for it.
-    sys.stdout, sys.stderr = (
-        stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr)
-    )
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A terminal without UTF-8 shows a ? for a ✓ and no traceback.
         with contextlib.suppress(AttributeError, ValueError):
@@ -154,6 +152,9 @@ class Call:
 
 def _defect() -> ClaudeContainerError:
     """The error for a defect of ours, with the traceback in a file of the user's own."""
+    import tempfile
+    import traceback
+
     text = redact(f"claude-container {__version__}, Python {sys.version}\n{traceback.format_exc()}")
     last = text.strip().splitlines()[-1]
     try:

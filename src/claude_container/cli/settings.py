@@ -31,7 +31,7 @@ _OPTIONS = (
     click.option("--ca-file", metavar="PEM", help="a company's certificate, for build and run"),
 )
 _PORT = re.compile(
-    r"(?:(?P<ip>[0-9.]+|\[[0-9a-f:]+\]):)?(?P<host>\d+)(?::(?P<inner>\d+))?(?P<proto>/(?:tcp|udp))?"
+    r"(?:(?P<ip>\d+(?:\.\d+){3}|\[[0-9a-f:]+\]):)?(?P<host>\d+)(?::(?P<inner>\d+))?(?P<proto>/(?:tcp|udp))?"
 )
 _MOUNT = re.compile(r"(?P<source>.+?):(?P<target>/[^:]*)(?::(?P<mode>ro|rw))?")
 _OURS = ("CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR", "CLAUDE_CONFIG_DIR")
@@ -219,7 +219,7 @@ def certificate(path: str | None) -> bytes:
     named = None if path else host.ca_file(os.environ)
     if not path and not named:
         return b""
-    file = _expanded(path or (named[0] if named else ""))
+    file = _expanded(path) if path else Path(named[0] if named else "")
     try:
         content = file.read_bytes()
     except OSError as error:

@@ -169,7 +169,9 @@ class Engine(Protocol):
     def attach(self, container: str, streams: Streams) -> Attached:
         """Start a created container joined to `streams`; return when it ended.
 
-        The code is the container's own. Raises EngineError where it never ran.
+        The code is the container's own. Raises EngineNotRunning where the engine
+        was lost meanwhile, and any other EngineError where it never ran; only a
+        program that is missing is code 127 on a terminal, where its words went.
         """
 
     def exec(self, container: str, argv: Sequence[str], *, user: str | None = None) -> Completed:

@@ -10,9 +10,10 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from claude_container import process
+from claude_container.engines import words
 from claude_container.engines.base import (
     Bind,
     Build,
@@ -20,6 +21,7 @@ from claude_container.engines.base import (
     ContainerSpec,
     EngineError,
     EngineNotInstalled,
+    EngineNotRunning,
     Image,
     Streams,
     Volume,
@@ -31,7 +33,6 @@ from claude_container.process import Attached, Completed
 # Any single key may be one that claude or the user's shell wants, and docker's
 # default (Ctrl-P, Ctrl-Q) swallows Ctrl-P. Nobody types this by accident.
 _DETACH_KEYS = "ctrl-^,ctrl-@,ctrl-^,ctrl-@"
-_ABSENT = re.compile(r"no such (container|object|volume|image)", re.IGNORECASE)
 
 
 class CliEngine:
@@ -73,14 +74,18 @@ class CliEngine:
                 error.what, hint="is the engine busy or hung? `claude-container doctor` tells more"
             ) from error
         if not fine(done):
-            text = done.error_text or process.redact(_tail(done.text))
-            raise self.failure(text, f"{self.program} {args[0]} failed")
+            text = done.error_text or process.redact(words.tail(done.text))
+            verdict = words.verdict(text) if on_line else ""
+            raise self.failure(text, f"{self.program} {args[0]} failed", verdict=verdict)
         return done
 
-    def failure(self, text: str, what: str) -> EngineError:
-        """The error that the engine's words `text` mean; `what` failed if they mean nothing."""
+    def failure(self, text: str, what: str, *, verdict: str = "") -> EngineError:
+        """The error that the engine's words `text` mean; `what` failed if they mean nothing.
+
+        `verdict` is the part of `text` that is the engine's own, where not all of it is.
+        """
         for pattern, kind, meaning, hint in self.failures:
-            if pattern.search(text):
+            if pattern.search(verdict or text):
                 return kind(meaning, evidence=text, hint=hint)
         return EngineError(what, evidence=text)
 
@@ -142,21 +147,22 @@ class CliEngine:
             stdout=streams.stdout,
             hold_back=b"Error response from daemon",
         )
-        # The client's own code for such an end is 1, the same as a program's that failed.
-        if done.code != 0 and _client_failed(done.error_text):
+        # The client's own codes for such ends (1 and 125) can be a program's, too.
+        if done.code != 0 and words.never_ran(done.error_text):
             raise self.failure(done.error_text, "the container did not run")
+        if done.code != 0 and words.lost(done.error_text):
+            lost = self.failure(words.verdict(done.error_text), "the engine was lost")
+            raise EngineNotRunning(lost.what, evidence=lost.evidence, hint=lost.hint)
         return done
 
     def exec(self, container: str, argv: Sequence[str], *, user: str | None = None) -> Completed:
         flags = ["--user", user] if user else []
-        return self.call(
-            "exec", *flags, container, *argv, fine=lambda done: not _client_failed(done.error_text)
-        )
+        return self.call("exec", *flags, container, *argv, fine=_ran)
 
     def remove(self, container: str, *, grace: int = 0) -> bool:
         if grace:
             stopped = self.call(
-                "stop", "--time", str(grace), container, timeout=grace + 60, fine=_done_or_absent
+                "stop", "-t", str(grace), container, timeout=grace + 60, fine=_done_or_absent
             )
             if stopped.code != 0:
                 return False
@@ -167,26 +173,40 @@ class CliEngine:
             container,
             fine=lambda done: _done_or_absent(done) or "already in progress" in done.error_text,
         )
-        return bool(grace) or (removed.code == 0 and not _ABSENT.search(removed.error_text))
+        return bool(grace) or (removed.code == 0 and not words.absent(removed.error_text))
 
     def containers(
         self, having: Mapping[str, str | None], labels: Sequence[str]
     ) -> list[Container]:
-        fields = "{{json .ID}},{{json .Names}},{{json .State}}"
-        listed = self.call("ps", "--all", "--no-trunc", *_filters(having), *_format(fields, labels))
-        return [
-            Container(id, name, state, _present(labels, values))
-            for id, name, state, *values in map(json.loads, listed.text.splitlines())
-        ]
+        listed = self._list(["ps", "--all", "--no-trunc"], ("ID", "Names", "State"), having, labels)
+        return [Container(id, name, state, shown) for (id, name, state), shown in listed]
 
     # Volumes
 
     def volumes(self, having: Mapping[str, str | None], labels: Sequence[str]) -> list[Volume]:
-        listed = self.call("volume", "ls", *_filters(having), *_format("{{json .Name}}", labels))
-        return [
-            Volume(name, _present(labels, values))
-            for name, *values in map(json.loads, listed.text.splitlines())
-        ]
+        listed = self._list(["volume", "ls"], ("Name",), having, labels)
+        return [Volume(name, shown) for (name,), shown in listed]
+
+    def _list(
+        self,
+        command: Sequence[str],
+        fields: Sequence[str],
+        having: Mapping[str, str | None],
+        labels: Sequence[str],
+    ) -> Iterator[tuple[list[str], dict[str, str]]]:
+        """Of each row that has the labels: the values of `fields`, and of `labels` where set."""
+        # A filter's value loses its blanks at both ends, so such a one is compared here.
+        filters = {
+            key: value if value and value == value.strip() else None
+            for key, value in having.items()
+        }
+        shown = [*(f".{name}" for name in fields), *(f'(.Label "{n}")' for n in [*labels, *having])]
+        row = ",".join(f"{{{{json {value}}}}}" for value in shown)
+        listed = self.call(*command, *_filters(filters), "--format", f"[{row}]")
+        for values in map(json.loads, listed.text.splitlines()):
+            held = dict(zip([*labels, *having], values[len(fields) :], strict=True))
+            if all(value in (None, held[key]) for key, value in having.items()):
+                yield values[: len(fields)], {name: held[name] for name in labels if held[name]}
 
     def remove_volume(self, name: str) -> bool:
         return self.call("volume", "rm", name, fine=_done_or_absent).code == 0
@@ -209,11 +229,13 @@ class CliEngine:
             argv += ["--build-arg", name if value is None else f"{name}={value}"]
         if plan.no_cache:
             argv.append("--no-cache")
-        streamed = isinstance(plan.context, bytes)
+        # Else the classic builder leaves the container of a step that failed.
+        argv.append("--force-rm")
+        tar = plan.context if isinstance(plan.context, bytes) else None
         self.call(
             *argv,
-            "-" if isinstance(plan.context, bytes) else plan.context,
-            input=plan.context if isinstance(plan.context, bytes) and streamed else None,
+            plan.context if isinstance(plan.context, str) else "-",
+            input=tar,
             env={"BUILDKIT_PROGRESS": "plain"},
             timeout=None,
             on_line=on_line,
@@ -246,8 +268,9 @@ def _mount(mount: Bind | VolumeMount) -> str:
     if mount.read_only:
         fields.append("readonly")
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(fields)
-    return line.getvalue()
+    # Until Python 3.13 a line break is quoted only if it is in the line's own end.
+    csv.writer(line, lineterminator="\r\n").writerow(fields)
+    return line.getvalue().removesuffix("\r\n")
 
 
 def _filters(having: Mapping[str, str | None]) -> list[str]:
@@ -255,29 +278,10 @@ def _filters(having: Mapping[str, str | None]) -> list[str]:
     return [word for label in wanted for word in ("--filter", f"label={label}")]
 
 
-def _format(fields: str, labels: Sequence[str]) -> list[str]:
-    shown = [fields, *(f'{{{{json (.Label "{label}")}}}}' for label in labels)]
-    return ["--format", f"[{','.join(shown)}]"]
-
-
-def _present(labels: Sequence[str], values: Sequence[str]) -> dict[str, str]:
-    return {label: value for label, value in zip(labels, values, strict=True) if value}
-
-
 def _done_or_absent(done: Completed) -> bool:
-    return done.code == 0 or bool(_ABSENT.search(done.error_text))
+    return done.code == 0 or words.absent(done.error_text)
 
 
-def _client_failed(text: str) -> bool:
-    return bool(
-        re.search(
-            r"^(Error response from daemon|error during connect|Cannot connect to the Docker daemon"
-            r"|error waiting for container|.*unexpected EOF)",
-            text,
-            re.MULTILINE,
-        )
-    )
-
-
-def _tail(text: str, lines: int = 20) -> str:
-    return "\n".join(text.splitlines()[-lines:])
+def _ran(done: Completed) -> bool:
+    text = done.error_text
+    return done.code == 0 or not (words.never_ran(text) or words.lost(text))

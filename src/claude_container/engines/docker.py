@@ -60,7 +60,7 @@ class Docker(CliEngine):
             "`docker system df` shows what takes the room",
         ),
         (
-            _says(r'exec: "/bin/sh"|/bin/sh: no such file'),
+            _says(r'exec: "/bin/sh"|/bin/sh: no such file|exec /bin/sh failed'),
             EngineError,
             "the image has no shell (/bin/sh), and the entrypoint needs one",
             "use an image with a shell, such as one built FROM debian:bookworm-slim",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from claude_container import __version__, host, images
@@ -15,19 +15,20 @@ from claude_container.engines.base import (
     ContainerSpec,
     Engine,
     EngineError,
+    EngineNotRunning,
     ImageMissing,
     NameTaken,
     Streams,
     VolumeMount,
 )
 from claude_container.errors import ClaudeContainerError
+from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model, pins
 from claude_container.sessions.payload import Payload
 
 # What the entrypoint needs as root, and the init process to pass a signal on (KILL).
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "SETPCAP", "KILL")
 DEFAULT_PIDS = 4096
-_STOP_SECONDS = 5
 
 
 class SessionBusy(ClaudeContainerError):
@@ -70,7 +71,7 @@ def enter(
     happens, ^C and SIGTERM too, no container stays, and no volume that this
     launch made and claude never used.
     """
-    id = uuid.uuid4().hex
+    id = os.urandom(16).hex()
     if launch.rebuild:
         images.fetch(engine, launch.image, progress, rebuild=True)
     spec = _spec(launch, id)
@@ -80,18 +81,31 @@ def enter(
         engine.copy_in(spec.name, _payload(launch).archive())
         before_start()
         started = True
-        ended = engine.attach(spec.name, launch.streams)
+        try:
+            ended = engine.attach(spec.name, launch.streams)
+        except EngineError as error:
+            started = isinstance(error, EngineNotRunning)
+            raise
+        if ended.code == 127 and launch.streams.tty:
+            _check_shell(engine, spec)
         if ended.code != 0:
             # A client that was cut off (a closed pipe, a lost connection) leaves it running.
-            engine.remove(spec.name, grace=_STOP_SECONDS)
+            engine.remove(spec.name, grace=leftovers.STOP_SECONDS)
         return ended.code
     except SessionBusy:
         raise
     except BaseException:
         # An engine that is gone cannot be cleaned up on; the next command does it.
         with contextlib.suppress(EngineError):
-            leftovers.remove_launch(engine, id, grace=_STOP_SECONDS if started else 0)
+            leftovers.remove_launch(engine, id, started=started)
         raise
+
+
+def _check_shell(engine: Engine, spec: ContainerSpec) -> None:
+    """Raise what is wrong with an image whose entrypoint, on a terminal, seems not to have run."""
+    bare = replace(spec, name=f"{spec.name}-shell", tty=False, mounts=(), publish=())
+    engine.create(replace(bare, command=("/bin/sh", "-c", ":")))
+    engine.attach(bare.name, Streams(stdin=NOTHING, stdout=lambda _: None))
 
 
 def _create(engine: Engine, launch: Launch, spec: ContainerSpec, progress: images.Progress) -> None:

@@ -12,6 +12,7 @@ from claude_container import host
 from claude_container.engines.base import Container, Engine, EngineError
 from claude_container.sessions import model
 
+STOP_SECONDS = 5  # that claude has to end by itself
 _LABELS = (model.SESSION, model.LAUNCHER, model.LAUNCH)
 
 
@@ -31,14 +32,14 @@ def holder_is_alive(engine: Engine, session: str) -> bool:
     return False
 
 
-def remove_launch(engine: Engine, launch: str, *, grace: int) -> None:
+def remove_launch(engine: Engine, launch: str, *, started: bool) -> None:
     """Remove all that one launch made: its container, and its volumes if claude never ran.
 
-    `grace` seconds (0 where claude never ran) are given to it to end by itself.
+    A container that is still there tells whether it did; where none is, `started` does.
     """
     for container in engine.containers({model.LAUNCH: launch}, _LABELS):
-        engine.remove(container.id, grace=grace)
-    if not grace:
+        started = _remove(engine, container)
+    if not started:
         _remove_volumes(engine, launch)
 
 
@@ -51,10 +52,17 @@ def _is_dead(container: Container) -> bool:
 
 
 def _clear(engine: Engine, container: Container) -> str:
-    engine.remove(container.id, grace=0 if container.state == "created" else 5)
-    if container.state == "created" and (launch := container.labels.get(model.LAUNCH)):
+    started = _remove(engine, container)
+    if not started and (launch := container.labels.get(model.LAUNCH)):
         _remove_volumes(engine, launch)
     return container.labels.get(model.SESSION, container.name)
+
+
+def _remove(engine: Engine, container: Container) -> bool:
+    """Remove a container; tell whether it had ever started."""
+    started = container.state != "created"
+    engine.remove(container.id, grace=STOP_SECONDS if started else 0)
+    return started
 
 
 def _remove_volumes(engine: Engine, launch: str) -> None:

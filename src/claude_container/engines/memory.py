@@ -1,0 +1,294 @@
+"""An engine in memory, for tests: the contract without a container, in microseconds.
+
+It passes tests/test_engine_contract.py like any other engine. Programs are
+Python functions; every call is recorded; a Fault makes one of them fail or be
+interrupted. Left out: networks, limits, users, directories, symlinks.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tarfile
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Concatenate, ParamSpec, TypeVar
+
+from claude_container.engines.base import (
+    Bind,
+    Build,
+    Builder,
+    Container,
+    ContainerSpec,
+    Engine,
+    EngineError,
+    EngineInfo,
+    Image,
+    ImageMissing,
+    NameTaken,
+    Streams,
+    Volume,
+)
+from claude_container.engines.memory_container import (
+    KILL,
+    TERM,
+    File,
+    Inside,
+    MemoryContainer,
+    MemoryImage,
+    MemoryVolume,
+)
+from claude_container.process import Attached, Completed
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`error` comes of the call of verb `at`, or of the `at`-th call, and of no later one."""
+
+    at: str | int
+    error: BaseException
+    after: bool = False  # the call has had its effect
+
+    def hits(self, calls: Sequence[str]) -> bool:
+        return self.at in (len(calls), calls[-1])
+
+
+def _verb(method: Callable[Concatenate[Memory, P], R]) -> Callable[Concatenate[Memory, P], R]:
+    """A verb of the contract: recorded, and where the fault strikes."""
+
+    def call(self: Memory, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self.calls.append(method.__name__)
+        fault = self.fault if self.fault and self.fault.hits(self.calls) else None
+        if fault:
+            self.fault = None
+            if not fault.after:
+                raise fault.error
+        result = method(self, *args, **kwargs)
+        if fault:
+            raise fault.error
+        return result
+
+    return call
+
+
+class Memory(Engine, Builder):
+    """`calls` are the verbs so far; what is in `registry` can be pulled; set `fault` at will."""
+
+    name = "memory"
+
+    def __init__(self, images: Mapping[str, MemoryImage] | None = None) -> None:
+        self.calls: list[str] = []
+        self.fault: Fault | None = None
+        self.registry: dict[str, MemoryImage] = {}
+        self._images = dict(images or {})
+        self._volumes: dict[str, MemoryVolume] = {}
+        self._containers: dict[str, MemoryContainer] = {}
+
+    @_verb
+    def info(self) -> EngineInfo:
+        return EngineInfo(self.name, "1", "1", "memory", "/", rootless=False)
+
+    # Containers
+
+    @_verb
+    def create(self, spec: ContainerSpec) -> str:
+        image = self._need(spec.image)
+        if self._find(spec.name):
+            raise NameTaken(f"the name {spec.name} is taken")
+        for mount in spec.mounts:
+            if isinstance(mount, Bind):
+                if not os.path.exists(mount.source):
+                    raise EngineError(f"there is no {mount.source} to mount")
+            elif mount.name not in self._volumes:
+                self._volumes[mount.name] = MemoryVolume(dict(mount.labels))
+        id = uuid.uuid4().hex
+        self._containers[id] = MemoryContainer(id, spec, image, self._volumes, dict(image.files))
+        return id
+
+    @_verb
+    def copy_in(self, container: str, archive: bytes) -> None:
+        there = self._there(container)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            for member in tar:
+                if content := tar.extractfile(member):
+                    file = File(content.read(), member.mode, member.uid, member.gid)
+                    try:
+                        there.write(f"/{member.name}", file)
+                    except OSError as error:
+                        raise EngineError(f"cannot copy {member.name}: {error}") from error
+
+    @_verb
+    def start(self, container: str) -> None:
+        there = self._begin(container)
+        threading.Thread(target=self._run_to_end, args=(there, b""), daemon=True).start()
+
+    @_verb
+    def attach(self, container: str, streams: Streams) -> Attached:
+        there = self._begin(container)
+        code, inside = self._run_to_end(there, _drain(streams.stdin))
+        (streams.stdout or sys.stdout.buffer.write)(bytes(inside.stdout))
+        sys.stderr.buffer.write(inside.stderr)
+        return Attached(code, inside.stderr.decode(errors="replace").strip())
+
+    @_verb
+    def exec(self, container: str, argv: Sequence[str], *, user: str | None = None) -> Completed:
+        there = self._there(container)
+        if there.state != "running":
+            raise EngineError(f"{container} is not running")
+        code, inside = there.run(argv, user)
+        return Completed(tuple(argv), code, bytes(inside.stdout), bytes(inside.stderr))
+
+    @_verb
+    def remove(self, container: str, *, grace: int = 0) -> bool:
+        there = self._find(container)
+        if there is None:
+            return False
+        if there.state == "running":
+            there.signals.put(TERM if grace else KILL)
+            there.ended.wait()
+        self._containers.pop(there.id, None)
+        return True
+
+    @_verb
+    def containers(
+        self, having: Mapping[str, str | None], labels: Sequence[str]
+    ) -> list[Container]:
+        return [
+            Container(c.id, c.spec.name, c.state, _shown(c.spec.labels, labels))
+            for c in list(self._containers.values())
+            if _has(c.spec.labels, having)
+        ]
+
+    # Volumes
+
+    @_verb
+    def volumes(self, having: Mapping[str, str | None], labels: Sequence[str]) -> list[Volume]:
+        return [
+            Volume(name, _shown(volume.labels, labels))
+            for name, volume in self._volumes.items()
+            if _has(volume.labels, having)
+        ]
+
+    @_verb
+    def remove_volume(self, name: str) -> bool:
+        for container in self._containers.values():
+            if any(not isinstance(m, Bind) and m.name == name for m in container.spec.mounts):
+                raise EngineError(f"volume {name} is in use")
+        return self._volumes.pop(name, None) is not None
+
+    # Images
+
+    @_verb
+    def image(self, name: str) -> Image | None:
+        image = self._images.get(name)
+        if image is None:
+            return None
+        size = sum(len(file.content) for file in image.files.values()) + len(image.programs)
+        return Image(f"sha256:{id(image):x}", size, image.labels)
+
+    @_verb
+    def pull(self, name: str, on_line: Callable[[str], None]) -> None:
+        if name not in self.registry:
+            raise ImageMissing(f"there is no {name} to pull")
+        on_line(f"pulled {name}")
+        self._images[name] = self.registry[name]
+
+    @_verb
+    def build(self, plan: Build, on_line: Callable[[str], None]) -> None:
+        """Understands FROM an image that is here, COPY of one file, and RUN of one program."""
+        context, lines = _context(plan), []
+        steps = [line.split() for line in context(plan.dockerfile).decode().splitlines()]
+        image = MemoryImage()
+        for step, *words in filter(None, steps):
+            lines.append(" ".join([step, *words]))
+            on_line(lines[-1])
+            if step == "FROM":
+                image = self._need(words[0])
+            elif step == "COPY":
+                files = {**image.files, words[1]: File(context(words[0]))}
+                image = MemoryImage(image.programs, image.labels, files)
+            else:
+                spec = ContainerSpec(plan.tag, "build", tuple(words))
+                ran, inside = MemoryContainer("", spec, image, {}, dict(image.files)).run(words)
+                lines += (inside.stdout + inside.stderr).decode().splitlines()
+                if ran != 0:
+                    raise EngineError("build failed", evidence="\n".join(lines))
+        labels = {**image.labels, **plan.labels}
+        self._images[plan.tag] = MemoryImage(image.programs, labels, image.files)
+
+    @_verb
+    def images(self, having: Mapping[str, str]) -> list[str]:
+        return [name for name, image in self._images.items() if _has(image.labels, having)]
+
+    @_verb
+    def remove_image(self, name: str) -> None:
+        self._images.pop(name, None)
+
+    # What the verbs are made of
+
+    def _need(self, image: str) -> MemoryImage:
+        if image not in self._images:
+            raise ImageMissing(f"there is no image {image}")
+        return self._images[image]
+
+    def _find(self, container: str) -> MemoryContainer | None:
+        for there in self._containers.values():
+            if container in (there.id, there.spec.name):
+                return there
+        return None
+
+    def _there(self, container: str) -> MemoryContainer:
+        if there := self._find(container):
+            return there
+        raise EngineError(f"there is no container {container}")
+
+    def _begin(self, container: str) -> MemoryContainer:
+        there = self._there(container)
+        program = PurePosixPath(there.spec.command[0]).name
+        if program not in there.image.programs and not there.spec.tty:
+            del self._containers[there.id]
+            raise EngineError(f"the image has no {program}")
+        there.state = "running"
+        return there
+
+    def _run_to_end(self, there: MemoryContainer, stdin: bytes) -> tuple[int, Inside]:
+        """Run a container's own program, and remove the container, whatever happens in it."""
+        try:
+            return there.run(there.spec.command, stdin=stdin)
+        finally:
+            there.state = "exited"
+            self._containers.pop(there.id, None)
+            there.ended.set()
+
+
+def _has(labels: Mapping[str, str], having: Mapping[str, str | None]) -> bool:
+    return all(key in labels and value in (None, labels[key]) for key, value in having.items())
+
+
+def _shown(labels: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
+    return {name: labels[name] for name in wanted if labels.get(name)}
+
+
+def _drain(fd: int | None) -> bytes:
+    """All of a stream that a test gave; nothing of our own stdin."""
+    if fd is None or fd < 0:
+        return b""
+    with open(fd, "rb", closefd=False) as stream:
+        return stream.read()
+
+
+def _context(plan: Build) -> Callable[[str], bytes]:
+    """A reader of a build's context by path."""
+    if isinstance(plan.context, str):
+        folder = Path(plan.context)
+        return lambda name: (folder / name).read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(plan.context)) as tar:
+        held = {m.name: f.read() for m in tar if (f := tar.extractfile(m))}
+    return lambda name: held[name]

@@ -1,0 +1,53 @@
+"""A client's own words, told from those of the program that shares its output.
+
+Seen of docker clients 20.10.24 and 28.2.2 (tests/recorded/).
+"""
+
+from __future__ import annotations
+
+import re
+
+_ABSENT = re.compile(r"no such (container|object|volume|image)", re.IGNORECASE)
+# A container that never ran said nothing before; only the client's own log may have.
+# `--init` is tini, which tells of a program that is not in the image.
+_NEVER_RAN = re.compile(
+    r"\A((WARNING: |time=).*\n)*(Error response from daemon|Error: No such container"
+    r"|Cannot connect to the Docker daemon|error during connect"
+    r"|(Got )?permission denied while trying to connect|\[FATAL tini \(\d+\)\] exec )"
+)
+# A connection that is lost is told last.
+_LOST = re.compile(
+    r"^(error during connect|Cannot connect to the Docker daemon|.*error waiting for container)"
+    r".*\Z",
+    re.MULTILINE,
+)
+# The last line where a step's own command failed: of the classic builder, of BuildKit in
+# engine 20.10, and of later ones. It quotes that command, so nothing else is read in it.
+_STEP_FAILED = re.compile(
+    r"returned a non-zero code: \d+$|\]: exit code: \d+$|did not complete successfully: "
+)
+
+
+def absent(text: str) -> bool:
+    """What was named is not there."""
+    return bool(_ABSENT.search(text))
+
+
+def never_ran(text: str) -> bool:
+    """The stderr is that of a container, or command, that did not run at all."""
+    return bool(_NEVER_RAN.search(text))
+
+
+def lost(text: str) -> bool:
+    """The stderr ends with the loss of the engine, whatever a program wrote before."""
+    return bool(_LOST.search(text))
+
+
+def verdict(text: str) -> str:
+    """The last line of output, where the client says how it ended; a failed step's says nothing."""
+    last = text.rpartition("\n")[2]
+    return "a step failed" if _STEP_FAILED.search(last) else last
+
+
+def tail(text: str, lines: int = 20) -> str:
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,420 @@
+"""How the layers become one launch's settings, and what flags mean."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from claude_container import config, host
+from claude_container.cli import settings
+from claude_container.cli.console import Console
+from claude_container.cli.settings import Resolved
+from claude_container.config import Settings, TrustStore
+from claude_container.engines.base import Bind
+from claude_container.errors import ClaudeContainerError, UsageError
+from tests.conftest import Cli, clean_environment
+
+LIMITS = 'memory = "1g"\ncpus = "1"\npids_limit = 99\n'
+HOSTILE = """
+env = ["ANTHROPIC_API_KEY"]
+mount = ["/:/host"]
+network = "host"
+engine = "theirs"
+ca_file = "evil.pem"
+"""
+
+
+def resolve(
+    directory: Path,
+    flags: Settings | None = None,
+    *,
+    dockerfile: str | None = None,
+    trust: bool = False,
+    ask: bool = True,
+) -> Resolved:
+    return settings.resolve(
+        Console(), directory, flags or Settings(), dockerfile=dockerfile, trust=trust, ask=ask
+    )
+
+
+def write_user(home: Path, text: str) -> None:
+    folder = home / ".config" / "claude-container"
+    folder.mkdir(parents=True)
+    (folder / config.USER_FILE).write_text(text)
+
+
+def write_project(project: Path, text: str) -> None:
+    (project / config.PROJECT_FILE).write_text(text)
+
+
+def said_of(project: Path) -> bool | None:
+    return TrustStore(host.config_dir(os.environ)).answer(project)
+
+
+# Precedence
+
+
+def test_flags_come_before_variables_before_the_project_before_the_user(
+    home: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = []
+    write_user(home, 'memory = "user"')
+    layers.append(resolve(project).settings.memory)
+    write_project(project, 'memory = "project"')
+    layers.append(resolve(project).settings.memory)
+    monkeypatch.setenv("CLAUDE_CONTAINER_MEMORY", "variable")
+    layers.append(resolve(project).settings.memory)
+    layers.append(resolve(project, Settings(memory="flag")).settings.memory)
+    assert layers == ["user", "project", "variable", "flag"]
+
+
+def test_the_image_comes_from_the_highest_layer_that_names_one(
+    home: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[object, str]] = []
+
+    def look(flags: Settings | None = None, dockerfile: str | None = None) -> None:
+        found = resolve(project, flags, dockerfile=dockerfile, trust=True)
+        seen.append((found.dockerfile or found.settings.image, found.image_source))
+
+    look()
+    write_user(home, 'image = "users"')
+    look()
+    (project / "Dockerfile").touch()
+    look()
+    write_project(project, 'image = "projects"')
+    look()
+    (project / "Own").touch()
+    write_project(project, 'dockerfile = "Own"\nimage = "projects"')
+    look()
+    monkeypatch.setenv("CLAUDE_CONTAINER_IMAGE", "variables")
+    look()
+    look(Settings(image="flags"))
+    look(dockerfile="./Other")
+    assert seen == [
+        (None, "your config file"),
+        ("users", "your config file"),
+        (project / "Dockerfile", str(project / "Dockerfile")),
+        ("projects", ".claude-container.toml"),
+        (project / "Own", str(project / "Own")),
+        ("variables", "CLAUDE_CONTAINER_IMAGE"),
+        ("flags", "--image"),
+        (Path("Other"), "the command line"),
+    ]
+
+
+def test_a_users_own_dockerfile_is_used_where_the_project_has_none(
+    home: Path, project: Path
+) -> None:
+    write_user(home, 'dockerfile = "~/Dockerfile"')
+    assert resolve(project).dockerfile == home / "Dockerfile"
+
+
+def test_an_image_and_a_dockerfile_exclude_each_other(project: Path) -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        resolve(project, Settings(image="x"), dockerfile="Dockerfile")
+
+
+# What a repository may set
+
+
+def test_a_repository_may_limit_itself_untrusted(project: Path) -> None:
+    write_project(project, LIMITS)
+    chosen = resolve(project).settings
+    assert (chosen.memory, chosen.cpus, chosen.pids_limit) == ("1g", "1", 99)
+
+
+@pytest.mark.parametrize("trust", [False, True])
+@pytest.mark.parametrize("flags", [Settings(), Settings(image="x")])
+def test_what_reaches_the_host_is_ignored_even_of_a_trusted_repository(
+    project: Path, trust: bool, flags: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(project, HOSTILE)
+    assert resolve(project, flags, trust=trust).settings == flags
+    assert "ignored ca_file, engine, env, mount, network" in capsys.readouterr().err
+
+
+def test_a_trusted_repository_adds_its_ports_on_this_machine_alone(
+    home: Path, project: Path
+) -> None:
+    write_user(home, 'publish = ["1"]')
+    write_project(project, 'publish = ["0.0.0.0:2:22", "3"]')
+    chosen = resolve(project, Settings(publish=("0.0.0.0:4:4",)), trust=True).settings
+    assert chosen.publish == ("1", "127.0.0.1:2:22", "127.0.0.1:3:3", "0.0.0.0:4:4")
+
+
+@pytest.mark.parametrize(
+    "settled", [{"flags": Settings(image="x")}, {"dockerfile": "Dockerfile"}], ids=str
+)
+@pytest.mark.parametrize(("said", "ports"), [(None, 0), (False, 0), (True, 1)])
+def test_ports_need_trust_whichever_image_is_used(
+    project: Path, settled: dict[str, object], said: bool | None, ports: int
+) -> None:
+    write_project(project, 'publish = ["8080"]')
+    if said is not None:
+        TrustStore(host.config_dir(os.environ)).remember(project, said)
+    assert len(resolve(project, **settled).settings.publish) == ports  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("image", ["image = 'theirs'", "dockerfile = 'Dockerfile'", ""])
+def test_a_named_image_needs_no_trust(project: Path, image: str) -> None:
+    """It is what the message about trust offers."""
+    write_project(project, image)
+    (project / "Dockerfile").touch()
+    assert resolve(project, Settings(image="mine")).settings.image == "mine"
+    assert said_of(project) is None
+
+
+# Trust
+
+
+BRINGS = [
+    ("Dockerfile", "", "Dockerfile"),
+    (".devcontainer/Dockerfile", "", ".devcontainer/Dockerfile"),
+    (config.PROJECT_FILE, "image = 'theirs'", "image"),
+    (config.PROJECT_FILE, "dockerfile = 'x/y'", "dockerfile"),
+    (config.PROJECT_FILE, "publish = ['1']", "publish"),
+]
+
+
+@pytest.fixture(params=BRINGS, ids=lambda brings: f"{brings[0]}-{brings[2]}")
+def brought(request: pytest.FixtureRequest, project: Path) -> str:
+    """Something in the project that needs trust, by its name in the question."""
+    file, content, name = request.param
+    (project / file).parent.mkdir(exist_ok=True)
+    (project / file).write_text(content)
+    return str(name)
+
+
+def test_without_a_terminal_trust_is_an_error_that_names_the_ways_out(
+    project: Path, brought: str
+) -> None:
+    with pytest.raises(ClaudeContainerError) as raised:
+        resolve(project)
+    assert raised.value.what == f"{project} is not trusted yet, and it brings {brought}"
+    assert raised.value.exit_code == 1
+    for way in ("claude-container trust", "--trust", "--image"):
+        assert way in raised.value.hint
+    assert said_of(project) is None
+
+
+def test_what_is_not_trusted_is_left_out_and_said(
+    project: Path, brought: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TrustStore(host.config_dir(os.environ)).remember(project, False)
+    assert resolve(project) == Resolved(Settings(), None, "your config file")
+    assert f"not using this directory's {brought}: not trusted" in capsys.readouterr().err
+
+
+def test_doctor_asks_nothing(project: Path, brought: str) -> None:
+    assert resolve(project, ask=False) == Resolved(Settings(), None, "your config file")
+    assert said_of(project) is None
+
+
+def test_the_flag_trusts_this_once(project: Path, brought: str) -> None:
+    resolved = resolve(project, trust=True)
+    assert resolved != Resolved(Settings(), None, "your config file")
+    assert said_of(project) is None
+    with pytest.raises(ClaudeContainerError):
+        resolve(project)
+
+
+def test_trust_and_untrust_answer_for_the_next_launch(cli: Cli, project: Path) -> None:
+    (project / "Dockerfile").touch()
+    assert cli("trust").code == 0
+    assert resolve(project).dockerfile
+    assert cli("untrust").code == 0
+    with pytest.raises(ClaudeContainerError):
+        resolve(project)
+
+
+def test_a_repository_is_trusted_from_any_folder_in_it(cli: Cli, project: Path) -> None:
+    (project / ".git").mkdir()
+    (project / "src").mkdir()
+    (project / "src" / "Dockerfile").touch()
+    assert f"trusted: {project}" in cli("trust", str(project / "src")).stderr
+    assert resolve(project / "src").dockerfile == project / "src" / "Dockerfile"
+
+
+def test_a_home_that_is_a_repository_is_known_behind_a_link(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / ".git").mkdir()
+    (home / "unpacked").mkdir()
+    link = tmp_path / "link to home"
+    link.symlink_to(home)
+    monkeypatch.setenv("HOME", str(link))
+    assert settings.trust_root(home / "unpacked") == home / "unpacked"
+
+
+def test_untrust_says_when_there_was_nothing(cli: Cli, project: Path) -> None:
+    assert "nothing was said about" in cli("untrust").stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "said", "shown"), [("y", True, "no token"), ("", False, "not trusted")]
+)
+def test_on_a_terminal_trust_is_asked_once_and_remembered(
+    home: Path, project: Path, typed: str, said: bool, shown: str
+) -> None:
+    def launch() -> pexpect.spawn[str]:
+        return pexpect.spawn(
+            sys.executable,
+            ["-m", "claude_container"],
+            cwd=str(project),
+            env=clean_environment(home),
+            encoding="utf-8",
+            timeout=20,
+        )
+
+    (project / "Dockerfile").touch()
+    first = launch()
+    first.expect_exact("Trust this directory, now and later?")
+    first.sendline(typed)
+    first.expect_exact(shown)
+    first.expect(pexpect.EOF)
+    assert said_of(project) is said
+    second = launch()
+    assert second.expect_exact(["Trust this directory", "no token"]) == 1
+
+
+# What flags mean
+
+
+def test_a_variable_is_set_or_taken_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HERE", "here")
+    words = ("A=1", "B=", "C=x=y", "HERE", "NOT_HERE", "A=2")
+    assert settings.environment(words) == {"A": "2", "B": "", "C": "x=y", "HERE": "here"}
+
+
+@pytest.mark.parametrize("word", ["", "=x", "1A=x", "A-B=x", "A B", "ü=x", "--env=x"])
+def test_what_is_no_variables_name_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match="is not the name of a variable"):
+        settings.environment((word,))
+
+
+@pytest.mark.parametrize("word", ["CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN=x"])
+def test_the_token_is_not_passed_as_a_variable(word: str) -> None:
+    with pytest.raises(UsageError, match="is not needed"):
+        settings.environment((word,))
+
+
+@pytest.mark.parametrize(
+    ("word", "bind"),
+    [
+        ("{p}/a:/b", Bind("{p}/a", "/b")),
+        ("{p}/a:/b:ro", Bind("{p}/a", "/b", read_only=True)),
+        ("{p}/a:/b:rw", Bind("{p}/a", "/b")),
+        ("a:/b", Bind("{p}/a", "/b")),
+        ("./a/../a:/b", Bind("{p}/a", "/b")),
+        ("link:/b", Bind("{p}/a", "/b")),
+        ("~:/b", Bind("{h}", "/b")),
+        ("c:d:/b", Bind("{p}/c:d", "/b")),
+        ("a:/b, c", Bind("{p}/a", "/b, c")),
+    ],
+)
+def test_a_mount_names_what_is_there(home: Path, project: Path, word: str, bind: Bind) -> None:
+    (project / "a").mkdir()
+    (project / "c:d").touch()
+    (project / "link").symlink_to("a")
+    (made,) = settings.mounts((word.format(p=project),), project)
+    assert made == Bind(
+        bind.source.format(p=project, h=home), bind.target, read_only=bind.read_only
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("", "is not SRC:DST"),
+        ("/tmp", "is not SRC:DST"),
+        ("/tmp:relative", "is not SRC:DST"),
+        ("/tmp:/a:rx", "is not SRC:DST"),
+        (":/a", "is not SRC:DST"),
+        ("missing:/a", "there is no"),
+        ("x" * 300 + ":/a", "there is no"),
+        ("~nobody-of-this-name/x:/a", "cannot tell where"),
+    ],
+)
+def test_a_mount_of_nothing_is_refused(project: Path, word: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        settings.mounts((word,), project)
+
+
+@pytest.mark.parametrize(
+    ("word", "port"),
+    [
+        ("8080", "127.0.0.1:8080:8080"),
+        ("8080:80", "127.0.0.1:8080:80"),
+        ("53:53/udp", "127.0.0.1:53:53/udp"),
+        ("0.0.0.0:8080:80", "0.0.0.0:8080:80"),
+        ("192.168.1.2:80", "192.168.1.2:80:80"),
+        ("[::1]:80:80", "[::1]:80:80"),
+    ],
+)
+def test_a_port_is_this_machines_alone_unless_an_address_is_named(word: str, port: str) -> None:
+    assert settings.publish(word) == port
+
+
+@pytest.mark.parametrize("word", ["0.0.0.0:8080:80", "[::]:8080:80", "8080:80"])
+def test_a_port_can_be_held_on_this_machine(word: str) -> None:
+    assert settings.publish(word, only_local=True) == "127.0.0.1:8080:80"
+
+
+@pytest.mark.parametrize(
+    "word", ["", "http", "80:", ":80", "1:2:3", "80 --privileged", "80\n", "-1"]
+)
+def test_what_is_no_port_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match="is not"):
+        settings.publish(word)
+
+
+# The certificate
+
+
+PEM = b"-----BEGIN CERTIFICATE-----\nmade up\n-----END CERTIFICATE-----\n"
+
+
+@pytest.fixture
+def no_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in host.CA_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("no_certificate")
+class TestCertificate:
+    def test_none_is_the_usual_case(self) -> None:
+        assert settings.certificate(None) == b""
+
+    def test_the_file_that_was_set_comes_before_a_variables(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (home / "ca.pem").write_bytes(PEM)
+        (home / "other.pem").write_bytes(PEM * 2)
+        monkeypatch.setenv("SSL_CERT_FILE", str(home / "other.pem"))
+        assert settings.certificate("~/ca.pem") == PEM
+        assert settings.certificate(None) == PEM * 2
+
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("missing", "cannot read the ca_file"),
+            (".", "cannot read the ca_file"),
+            ("x" * 300, "cannot read the ca_file"),
+            ("notes", "holds no certificate"),
+            ("~nobody-of-this-name/ca", "cannot tell where"),
+        ],
+    )
+    def test_a_file_that_was_set_must_hold_one_and_a_variables_need_not(
+        self, home: Path, name: str, said: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (home / "notes").write_text("no certificate")
+        monkeypatch.chdir(home)
+        with pytest.raises(UsageError, match=said):
+            settings.certificate(name)
+        monkeypatch.setenv("SSL_CERT_FILE", name)
+        assert settings.certificate(None) == b""
