@@ -32,6 +32,12 @@ class EngineNotAllowed(EngineError):
     """It answers, but not to this user."""
 
 
+class EngineUsage(EngineError):
+    """It does not accept a value that the user gave, such as a size."""
+
+    exit_code = 2
+
+
 class ImageMissing(EngineError):
     """The image is not on the engine (nothing was pulled)."""
 

@@ -10,6 +10,7 @@ from claude_container.engines.base import (
     EngineInfo,
     EngineNotAllowed,
     EngineNotRunning,
+    EngineUsage,
     ImageMissing,
     NameTaken,
 )
@@ -53,6 +54,18 @@ class Docker(CliEngine):
             "",
         ),
         (_says(r"container name .* is already in use"), NameTaken, "the name is taken", ""),
+        (
+            _says(r"^(docker: )?invalid |minimum memory limit|range of cpus"),
+            EngineUsage,
+            "docker does not accept a value it was given",
+            "",
+        ),
+        (
+            _says(r"network \S+ not found"),
+            EngineError,
+            "the engine has no network of that name",
+            "`docker network ls` lists those it has",
+        ),
         (
             _says(r"no space left on device"),
             EngineError,
