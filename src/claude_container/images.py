@@ -128,7 +128,8 @@ def fetch(engine: Engine, choice: Choice, progress: Progress, *, rebuild: bool =
                     evidence=error.evidence,
                     hint="is its name right, and this machine online and logged in (docker login)?",
                 ) from error
-            progress.warn(f"cannot pull {choice.name}; building it from the recipe instead")
+            reason = (error.evidence.splitlines() or [error.what])[-1]
+            progress.warn(f"cannot pull it ({reason}); building it from the recipe instead")
     assert choice.build is not None
     try:
         with progress.task(f"building {choice.name} from {_origin(choice)}") as line:

@@ -36,10 +36,12 @@ def command(call: Call, /, engine: str | None, ca_file: str | None) -> None:
     The real Claude Code finds a bug in a little repository, fixes and commits it.
     """
     console = call.console
-    begun = time.monotonic()
     image = images.default(host.proxies(os.environ), settings.certificate(ca_file))
-    console.doing(f"asking claude, in a container: “{play.PROMPT}”")
     with sweeping(console, runs_on := engines.get(engine)):
+        if runs_on.image(image.name) is None:
+            images.fetch(runs_on, image, console)
+        console.doing(f"asking claude, in a container: “{play.PROMPT}”")
+        begun = time.monotonic()
         delay = 0.03 if console.terminal else 0.0
         commit = play.play(runs_on, image, console, Transcript(console).show, delay=delay)
     console.done(f"claude is done ({time.monotonic() - begun:.0f} s), and committed this:")

@@ -64,8 +64,6 @@ def play(
     is the pause in seconds before each word of the model's. Nothing of it stays:
     no container, volume or folder. Raises ClaudeContainerError.
     """
-    if engine.image(image.name) is None:
-        images.fetch(engine, image, progress)
     with _repository() as folder, _model(engine, image.name, folder, delay) as container:
         lines = _Lines(on_event)
         launch = enter.Launch(
