@@ -329,7 +329,7 @@ def test_an_image_that_cannot_be_pulled_is_built(engine: Memory, launch: Launch)
     assert engine.calls == ["create", "pull", "build", "create", "copy_in", "attach"]
     assert progress.said == [
         "pulling built:1",
-        "cannot pull built:1; building it from the recipe instead",
+        "cannot pull it (there is no built:1 to pull); building it from the recipe instead",
         "building built:1 from a recipe",
         "FROM claude:1",
     ]

@@ -21,7 +21,7 @@ MODULES = sorted(
 )
 # Each room may use those in the rows above its own.
 ROWS = (
-    {"errors"},
+    {"errors", "archive"},
     {"process"},
     {"config", "host", "git", "engines"},
     {"images", "credentials"},

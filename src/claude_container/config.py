@@ -98,6 +98,8 @@ def from_file(path: Path) -> Settings:
             close = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"settings: {', '.join(known)}"
             raise UsageError(f"{path}: there is no setting {key!r}", hint=hint)
+    if b"\\u0000" in msgspec.json.encode(data):
+        raise UsageError(f"{path} holds a NUL character")
     try:
         return msgspec.convert(data, Settings)
     except msgspec.ValidationError as error:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
-import tarfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from claude_container import __version__
+from claude_container.archive import tar
 from claude_container.engines.base import Build, Builder, Engine, EngineError
 from claude_container.errors import ClaudeContainerError, UsageError
 
@@ -66,7 +65,7 @@ def default(environ_proxies: Mapping[str, str], ca: bytes) -> Choice:
     recipe = (RECIPES / "Dockerfile.base").read_bytes()
     build = Build(
         tag=DEFAULT,
-        context=_tar({"Dockerfile.base": recipe, "ca.crt": ca}),
+        context=tar([("Dockerfile.base", 0o644, recipe), ("ca.crt", 0o644, ca)]),
         dockerfile="Dockerfile.base",
         arguments=dict.fromkeys(environ_proxies),
     )
@@ -89,7 +88,8 @@ def project(dockerfile: Path, environ_proxies: Mapping[str, str]) -> Choice:
         content = dockerfile.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {dockerfile}", evidence=error.strerror or "") from error
-    path = dockerfile.resolve()
+    # A link stays a link: the context is where it stands, as for docker.
+    path = Path(os.path.abspath(dockerfile))
     above = path.parent.name in _FOLDERS_OF_A_PROJECT
     context = path.parent.parent if above else path.parent
     digest = hashlib.sha256(os.fsencode(path) + b"\0" + content).hexdigest()[:12]
@@ -148,13 +148,3 @@ def fetch(engine: Engine, choice: Choice, progress: Progress, *, rebuild: bool =
 
 def _origin(choice: Choice) -> str:
     return "the recipe" if choice.name == DEFAULT else choice.source
-
-
-def _tar(files: Mapping[str, bytes]) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return archive.getvalue()

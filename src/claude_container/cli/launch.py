@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from typing import Any
 
@@ -10,10 +11,11 @@ import click
 from claude_container import credentials, engines, git, host, images
 from claude_container.cli import settings
 from claude_container.cli.console import Console
-from claude_container.cli.main import Call
+from claude_container.cli.main import VERBS, Call
 from claude_container.cli.settings import Resolved
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine, Streams
+from claude_container.errors import UsageError
 from claude_container.sessions import enter, model
 from claude_container.sessions.enter import DEFAULT_PIDS, Launch
 
@@ -54,6 +56,10 @@ def plan(call: Call, dockerfile: str | None, flags: dict[str, Any]) -> tuple[Lau
         dockerfile=dockerfile,
         trust=flags["trust"],
     )
+    if dockerfile and not os.path.lexists(dockerfile):
+        close = difflib.get_close_matches(dockerfile, VERBS, 1)
+        hint = f"did you mean the verb {close[0]}?" if close else "verbs: " + ", ".join(VERBS)
+        raise UsageError(f"there is no file (and no verb) {dockerfile}", hint=hint)
     chosen = resolved.settings
     env = settings.environment(chosen.env)
     ci = host.in_ci(os.environ)

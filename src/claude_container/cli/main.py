@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import signal
@@ -124,9 +125,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Terminated as error:
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our stdout has gone; what is still buffered has nowhere to go.
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            console.error(_defect())
+            return 3
+        # What is still buffered has nowhere to go, and must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        console.error(ClaudeContainerError("the disk is full"))
         return 1
     except click.UsageError as error:
         path = error.ctx.command_path.removesuffix(f" {LAUNCH}") if error.ctx else ""

@@ -154,11 +154,18 @@ def trust_root(directory: Path) -> Path:
 
 
 def working_directory() -> Path:
-    """The current directory, without symlinks. Raises UsageError where it is gone."""
+    """The current directory, without symlinks. Raises UsageError where it cannot be used."""
     try:
-        return Path.cwd()
+        directory = Path.cwd()
+        str(directory).encode()
     except FileNotFoundError:
         raise UsageError("the current directory does not exist any more") from None
+    except UnicodeEncodeError:
+        raise UsageError(
+            "the path of this directory is not valid UTF-8",
+            hint="no engine can mount it: rename it",
+        ) from None
+    return directory
 
 
 def environment(words: tuple[str, ...]) -> dict[str, str]:

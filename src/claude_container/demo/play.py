@@ -8,10 +8,8 @@ runs in a tree that an agent wrote.
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import tarfile
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from claude_container import git, host, images
+from claude_container.archive import tar
 from claude_container.engines.base import Bind, ContainerSpec, Engine, Streams
 from claude_container.errors import ClaudeContainerError
 from claude_container.process import NOTHING
@@ -29,11 +28,12 @@ _HERE = Path(__file__).parent
 PROMPT = "A test fails. Find out why, fix it, and commit."
 SESSION = "demo-of-claude-container"
 _MADE_UP_TOKEN = "sk-ant-oat01-made-up-for-the-demo-000000000000"
+_FILES = ("model.py", "script.json")
 _PORT = 8080
-_PLACE = "/run/claude-container-demo"
+_PLACE = "run/claude-container-demo"
 _MODEL_COMMAND = (
-    *("python3", f"{_PLACE}/model.py", "--port", str(_PORT)),
-    *("--script", f"{_PLACE}/script.json", "--log", "/dev/null"),
+    *("python3", f"/{_PLACE}/model.py", "--port", str(_PORT)),
+    *("--script", f"/{_PLACE}/script.json", "--log", "/dev/null"),
 )
 _GIT = ("git", "-c", f"safe.directory={model.WORKSPACE}", "-C", model.WORKSPACE, "--no-pager")
 _WAIT = """
@@ -125,7 +125,8 @@ def _model(engine: Engine, image: str, folder: Path, delay: float) -> Iterator[s
     )
     try:
         engine.create(spec)
-        engine.copy_in(name, _archive())
+        files = [(f"{_PLACE}/{file}", 0o644, (_HERE / file).read_bytes()) for file in _FILES]
+        engine.copy_in(name, tar(files))
         engine.start(name)
         waited = engine.exec(name, ["python3", "-c", _WAIT % _PORT])
         if waited.code != 0:
@@ -133,17 +134,6 @@ def _model(engine: Engine, image: str, folder: Path, delay: float) -> Iterator[s
         yield name
     finally:
         engine.remove(name)
-
-
-def _archive() -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for name in ("model.py", "script.json"):
-            content = (_HERE / name).read_bytes()
-            info = tarfile.TarInfo(f"{_PLACE.lstrip('/')}/{name}")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return archive.getvalue()
 
 
 def _show_commit(engine: Engine, container: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
-import tarfile
 from dataclasses import dataclass, field
 
+from claude_container.archive import Entry, tar
 from claude_container.images import RECIPES
 from claude_container.sessions import model
 
@@ -33,7 +32,7 @@ class Payload:
 
     def archive(self) -> bytes:
         """The tar, everything in it root's; the token for root's eyes only."""
-        entries: list[tuple[str, int, bytes | None]] = [
+        entries: list[Entry] = [
             (_HERE, 0o755, None),
             (f"{_HERE}/entrypoint", 0o755, (RECIPES / "entrypoint.sh").read_bytes()),
             (f"{_HERE}/session", 0o755, (RECIPES / "session.sh").read_bytes()),
@@ -48,18 +47,7 @@ class Payload:
             entries.append((f"{_HERE}/token", 0o600, self.token.encode()))
         if self.ca:
             entries.append((f"{_HERE}/ca.crt", 0o644, self.ca))
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w", format=tarfile.GNU_FORMAT) as tar:
-            for name, mode, content in entries:
-                info = tarfile.TarInfo(name)
-                info.mode = mode
-                if content is None:
-                    info.type = tarfile.DIRTYPE
-                    tar.addfile(info)
-                else:
-                    info.size = len(content)
-                    tar.addfile(info, io.BytesIO(content))
-        return archive.getvalue()
+        return tar(entries)
 
     def _launch(self) -> str:
         """Shell assignments that both halves of the entrypoint read."""
