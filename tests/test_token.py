@@ -12,7 +12,7 @@ import pytest
 from claude_container.sessions import model as names
 from claude_container.sessions import pins
 from tests.conftest import TOKEN, Cli, StartModel, sh
-from tests.running import HOLD, bash, held
+from tests.running import HOLD, bash, held, wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -57,9 +57,10 @@ def _processes_with(secret: bytes) -> set[int]:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="reading every process takes root")
 def test_the_search_above_finds_what_is_there() -> None:
-    with subprocess.Popen(["sleep", "60"], env={"T": "found-me-0123"}) as process:
+    with subprocess.Popen(["sleep", "60"], env={"T": "found-me-0123"}, text=True) as process:
         try:
-            assert process.pid in _processes_with(b"found-me-0123")
+            # The kernel shows an environ only some time after exec has closed our pipe.
+            wait_until(lambda: process.pid in _processes_with(b"found-me-0123"), process)
         finally:
             process.kill()
 
