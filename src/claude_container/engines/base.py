@@ -235,4 +235,3 @@ class Build:
     dockerfile: str
     arguments: Mapping[str, str | None] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    no_cache: bool = False

@@ -227,8 +227,6 @@ class CliEngine:
         argv += [f"--label={key}={value}" for key, value in plan.labels.items()]
         for name, value in plan.arguments.items():
             argv += ["--build-arg", name if value is None else f"{name}={value}"]
-        if plan.no_cache:
-            argv.append("--no-cache")
         # Else the classic builder leaves the container of a step that failed.
         argv.append("--force-rm")
         tar = plan.context if isinstance(plan.context, bytes) else None
