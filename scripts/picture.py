@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 ran = subprocess.run(
-    [sys.executable, "-m", "claude_container", "demo"],
+    [Path(sys.executable).with_name("claude-container"), "demo"],
     env={**os.environ, "CLICOLOR_FORCE": "1", "COLUMNS": "80"},
     stdin=subprocess.DEVNULL,
     stdout=subprocess.PIPE,

@@ -21,6 +21,8 @@ from claude_container import host, images
 from claude_container.engines.docker import Docker
 
 TOKEN = "sk-ant-oat01-made-up-for-the-tests-0123456789"
+# The installed program: `python -m` would look for modules in the current directory first.
+PROGRAM = str(Path(sys.executable).with_name("claude-container"))
 _PACKAGE = Path(claude_container.__file__).parent
 _FOREIGN = ("CLAUDE_", "ANTHROPIC_", "GIT_", "XDG_")
 _EXACT = {*host.CI_VARIABLES, "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "CLAUDECODE"}
@@ -77,7 +79,7 @@ def cli(home: Path, project: Path) -> Cli:
 
     def run(*args: str, cwd: Path | None = None, input: str = "", **env: str) -> Ran:
         done = subprocess.run(
-            [sys.executable, "-m", "claude_container", *args],
+            [PROGRAM, *args],
             cwd=cwd or project,
             env={**clean_environment(home), **env},
             input=input,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import TOKEN
+from tests.conftest import PROGRAM, TOKEN
 
 
 def bash(command: str) -> dict[str, object]:
@@ -34,7 +33,7 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], seconds
 def held(*args: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
     """A launch whose script is HOLD, from when claude runs its command until `go` is there."""
     with subprocess.Popen(
-        [sys.executable, "-m", "claude_container", *args, "--", "-p", "wait"],
+        [PROGRAM, *args, "--", "-p", "wait"],
         cwd=cwd,
         env={**os.environ, "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
         stdin=subprocess.DEVNULL,

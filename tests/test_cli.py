@@ -21,9 +21,9 @@ import pytest
 
 from claude_container import __version__
 from claude_container.cli import main as program
-from tests.conftest import TOKEN, Cli, Ran, clean_environment
+from tests.conftest import PROGRAM, TOKEN, Cli, Ran, clean_environment
 
-COMMAND = [sys.executable, "-m", "claude_container"]
+COMMAND = [PROGRAM]
 FakeDocker = Callable[[str], str]
 
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_a_sessions_name_is_refused(here: Cli, name: str) -> None
     [
         ("image =", "is not valid TOML"),
         ("imgae = 'x'", "did you mean 'image'?"),
-        ("memory = 4", "Expected `str | null`"),
+        ("image = 4", "Expected `str | null`"),
     ],
 )
 def test_a_broken_file_is_a_usage_error(here: Cli, project: Path, content: str, said: str) -> None:

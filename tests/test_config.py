@@ -93,7 +93,7 @@ def test_no_file_sets_nothing(tmp_path: Path, place: str) -> None:
         (b"\xff = 1", "not valid TOML"),
         (b"pids_limit = " + b"9" * 5000, "not valid TOML"),
         (b"image = " + b"[" * 5000, "not valid TOML"),
-        (b"memory = 4", "`str | null`, got `int` - at `$.memory`"),
+        (b"image = 4", "`str | null`, got `int` - at `$.image`"),
         (b'env = "A=1"', r"`array`, got `str` - at `$.env`"),
         (b"imgae = 'x'", "there is no setting 'imgae'"),
         (b"[image]\nname = 'x'", "at `$.image`"),
@@ -190,35 +190,3 @@ def test_without_a_home_nothing_is_trusted_and_nothing_remembered() -> None:
     assert TrustStore(None).answer(Path("/a")) is None
     with pytest.raises(ClaudeContainerError, match="no home directory"):
         TrustStore(None).remember(Path("/a"), True)
-
-
-# What is trusted: the repository
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """home (dotfiles), home/repo and its worktree-like child, home/plain."""
-    for folder in (".git", "repo/.git", "repo/src/deep", "repo/vendor", "plain/sub"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "repo" / "vendor" / ".git").write_text("gitdir: elsewhere")
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("directory", "root"),
-    [
-        ("repo", "repo"),
-        ("repo/src/deep", "repo"),
-        ("repo/vendor", "repo/vendor"),
-        ("plain/sub", "plain/sub"),
-        (".", "."),
-    ],
-)
-def test_a_repository_is_trusted_as_a_whole_but_never_the_home(
-    tree: Path, directory: str, root: str
-) -> None:
-    assert config.trust_root(tree / directory, tree) == tree / root
-
-
-def test_without_a_home_the_repository_counts(tree: Path) -> None:
-    assert config.trust_root(tree / "plain" / "sub", None) == tree

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from claude_container.sessions import model as names
-from tests.conftest import TOKEN, Cli, StartModel, sh
+from tests.conftest import PROGRAM, TOKEN, Cli, StartModel, sh
 from tests.running import HOLD, bash, held
 
 pytestmark = pytest.mark.engine
@@ -50,7 +50,7 @@ def test_a_reader_that_goes_away_ends_the_container(
     turns = [bash("true"), *([{"text": words, **bash("true")}] * 20), {"text": "the end"}]
     flags = start_model(turns, delay=0.001).flags
     with subprocess.Popen(
-        [sys.executable, "-m", "claude_container", "-s", session, *flags, "--", "-p", "talk"]
+        [PROGRAM, "-s", session, *flags, "--", "-p", "talk"]
         + ["--output-format", "stream-json", "--verbose"],
         cwd=project,
         env={**os.environ, "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},

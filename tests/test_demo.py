@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from claude_container.demo import play
-from tests.conftest import Cli, sh
+from tests.conftest import PROGRAM, Cli, sh
 from tests.test_terminal import Terminal
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("image")]
@@ -51,7 +50,7 @@ def test_the_users_own_settings_and_hooks_do_not_disturb_it(cli: Cli, home: Path
 
 @pytest.mark.parametrize("columns", [80, 40])
 def test_it_fits_the_terminal(columns: int, project: Path) -> None:
-    argv = [sys.executable, "-m", "claude_container", "demo"]
+    argv = [PROGRAM, "demo"]
     terminal = Terminal(argv, project, rows=60, columns=columns)
     assert terminal.wait() == 0
     screen = terminal.read()
@@ -61,7 +60,7 @@ def test_it_fits_the_terminal(columns: int, project: Path) -> None:
 
 
 def test_interrupted_it_leaves_nothing_either(project: Path) -> None:
-    argv = [sys.executable, "-m", "claude_container", "demo"]
+    argv = [PROGRAM, "demo"]
     terminal = Terminal(argv, project)
     terminal.until_text("● Read nap.py")
     terminal.type("\x03")

@@ -20,7 +20,6 @@ from claude_container.engines.base import (
     EngineError,
     EngineNotRunning,
     ImageMissing,
-    NameTaken,
     Streams,
     VolumeMount,
 )
@@ -302,8 +301,9 @@ def test_a_dead_launch_makes_room(engine: Memory, launch: Launch, dead: str, run
 
 def test_a_foreign_container_of_the_name_stays(engine: Memory, launch: Launch) -> None:
     leave(engine, None)
-    with pytest.raises(NameTaken):
+    with pytest.raises(SessionBusy, match="not ours") as raised:
         enter(engine, launch, Progress())
+    assert "--session" in raised.value.hint
     assert (names(engine), volumes(engine)) == ([CONTAINER], [VOLUME])
 
 

@@ -109,11 +109,11 @@ def test_a_launcher_is_gone_when_its_process_ended() -> None:
 @pytest.mark.parametrize(
     ("part", "value", "gone"),
     [
-        (1, "an earlier boot", True),
-        (2, "4194305", True),  # above the largest pid that Linux gives
-        (2, "", False),
-        (2, "no number", False),
-        (3, "1", True),  # the pid was given to another process since
+        (0, "an earlier boot", False),
+        (1, "4194305", True),  # above the largest pid that Linux gives
+        (1, "", False),
+        (1, "no number", False),
+        (2, "1", True),  # the pid was given to another process since
     ],
 )
 def test_a_launcher_is_gone_only_for_sure(part: int, value: str, gone: bool) -> None:
@@ -122,9 +122,21 @@ def test_a_launcher_is_gone_only_for_sure(part: int, value: str, gone: bool) -> 
     assert host.launcher_is_gone(":".join(words)) is gone
 
 
+def test_a_launcher_whose_parent_does_not_wait_for_it_is_gone() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "from claude_container import host; print(host.launcher_id())"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as launcher:
+        assert launcher.stdout
+        id = launcher.stdout.read().strip()
+        os.waitid(os.P_PID, launcher.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now
+        assert host.launcher_is_gone(id)
+
+
 def test_a_launcher_on_another_machine_may_live_on() -> None:
     """Its processes cannot be seen from here: no such pid says nothing, nor does the boot."""
-    assert not host.launcher_is_gone("another-machine:another-boot:4194305:1")
+    assert not host.launcher_is_gone("another-machine:4194305:1")
 
 
 @pytest.mark.parametrize("id", ["", "x", ":::", "a:b:c:d:e"])

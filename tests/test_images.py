@@ -106,26 +106,26 @@ def test_the_default_image_brings_its_recipe_and_the_certificate() -> None:
 
 
 def test_a_projects_image_is_the_same_until_its_dockerfile_changes(dockerfile: Path) -> None:
-    first = images.project(dockerfile, {})
-    assert images.project(dockerfile, {}) == first
+    first = images.project(Path("/launch"), dockerfile, {})
+    assert images.project(Path("/launch"), dockerfile, {}) == first
     assert first.name.startswith("claude-dev-my-project-n-code:")
     dockerfile.write_text("FROM base\nRUN true\n")
-    assert images.project(dockerfile, {}).name != first.name
+    assert images.project(Path("/launch"), dockerfile, {}).name != first.name
 
 
 def test_the_same_dockerfile_elsewhere_is_another_image(dockerfile: Path, tmp_path: Path) -> None:
     put(tmp_path, "my-project-n-code/Dockerfile")
-    other = images.project(tmp_path / "my-project-n-code" / "Dockerfile", {})
-    assert other.name != images.project(dockerfile, {}).name
+    other = images.project(Path("/launch"), tmp_path / "my-project-n-code" / "Dockerfile", {})
+    assert other.name != images.project(Path("/launch"), dockerfile, {}).name
 
 
 def test_the_way_a_dockerfile_was_named_does_not_matter(
     dockerfile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(dockerfile.parent)
-    there = images.project(dockerfile, {})
+    there = images.project(Path("/launch"), dockerfile, {})
     for name in ("Dockerfile", "./Dockerfile", f"../{dockerfile.parent.name}/Dockerfile"):
-        assert images.project(Path(name), {}).build == there.build
+        assert images.project(Path("/launch"), Path(name), {}).build == there.build
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_the_context_is_the_dockerfiles_folder_or_the_project_around_it(
     project: Path, name: str, context: str
 ) -> None:
     put(project, name)
-    build = images.project(project / name, {}).build
+    build = images.project(Path("/launch"), project / name, {}).build
     assert build
     assert build.context == str((project / context).resolve())
     assert build.dockerfile == str(project / name)
@@ -152,7 +152,9 @@ def test_the_context_is_the_dockerfiles_folder_or_the_project_around_it(
 def test_any_folder_name_makes_a_name_that_docker_takes(tmp_path: Path, name: str | bytes) -> None:
     folder = tmp_path / os.fsdecode(name)
     put(folder.parent, f"{folder.name}/Dockerfile")
-    repository, _, tag = images.project(folder / "Dockerfile", {}).name.partition(":")
+    repository, _, tag = images.project(Path("/launch"), folder / "Dockerfile", {}).name.partition(
+        ":"
+    )
     assert repository.isascii() and len(repository) < 200 and not repository.endswith("-")
     assert len(tag) == 12
 
@@ -160,13 +162,13 @@ def test_any_folder_name_makes_a_name_that_docker_takes(tmp_path: Path, name: st
 @pytest.mark.parametrize("name", ["missing", "Dockerfile/in it", "x" * 300])
 def test_a_dockerfile_that_cannot_be_read_is_said(dockerfile: Path, name: str) -> None:
     with pytest.raises(UsageError, match="cannot read") as raised:
-        images.project(dockerfile.parent / name, {})
+        images.project(Path("/launch"), dockerfile.parent / name, {})
     assert raised.value.evidence
 
 
 def test_a_folder_is_answered_with_the_file_to_name(project: Path) -> None:
     with pytest.raises(UsageError, match="is a folder") as raised:
-        images.project(project, {})
+        images.project(Path("/launch"), project, {})
     assert raised.value.hint == f"name the file in it: {project / 'Dockerfile'}"
 
 
@@ -228,7 +230,7 @@ def test_a_projects_image_is_built_in_its_context(
     put(project, ".devcontainer/Dockerfile")
     (project / ".devcontainer" / "Dockerfile").write_text("FROM base\nCOPY data /data\n")
     (project / "data").write_text("of the project")
-    choice = images.project(project / ".devcontainer" / "Dockerfile", {})
+    choice = images.project(Path("/launch"), project / ".devcontainer" / "Dockerfile", {})
     images.fetch(engine, choice, told)
     assert engine.image(choice.name)
     assert told.lines[1:] == ["FROM base", "COPY data /data"]
@@ -238,12 +240,12 @@ def test_a_changed_dockerfile_replaces_its_old_image_and_no_other(
     engine: Memory, told: Told, dockerfile: Path
 ) -> None:
     put(dockerfile.parent, "other/Dockerfile")
-    other = images.project(dockerfile.parent / "other" / "Dockerfile", {})
-    first = images.project(dockerfile, {})
+    other = images.project(Path("/launch"), dockerfile.parent / "other" / "Dockerfile", {})
+    first = images.project(Path("/launch"), dockerfile, {})
     for choice in (other, first):
         images.fetch(engine, choice, told)
     dockerfile.write_text("FROM base\n\n")
-    second = images.project(dockerfile, {})
+    second = images.project(Path("/launch"), dockerfile, {})
     images.fetch(engine, second, told)
     assert set(engine.images({})) == {"base", other.name, second.name}
 
@@ -251,11 +253,11 @@ def test_a_changed_dockerfile_replaces_its_old_image_and_no_other(
 def test_a_build_that_fails_says_of_what_and_keeps_the_old_image(
     engine: Memory, told: Told, dockerfile: Path
 ) -> None:
-    first = images.project(dockerfile, {})
+    first = images.project(Path("/launch"), dockerfile, {})
     images.fetch(engine, first, told)
     dockerfile.write_text("FROM nothing-of-that-name\n")
     with pytest.raises(ImageMissing, match="cannot build the image from") as raised:
-        images.fetch(engine, images.project(dockerfile, {}), told)
+        images.fetch(engine, images.project(Path("/launch"), dockerfile, {}), told)
     assert str(dockerfile) in raised.value.what and raised.value.hint
     assert engine.image(first.name)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pexpect
@@ -16,7 +15,7 @@ from claude_container.cli.settings import Resolved
 from claude_container.config import Settings, TrustStore
 from claude_container.engines.base import Bind
 from claude_container.errors import ClaudeContainerError, UsageError
-from tests.conftest import Cli, clean_environment
+from tests.conftest import PROGRAM, Cli, clean_environment
 
 LIMITS = 'memory = "1g"\ncpus = "1"\npids_limit = 99\n'
 HOSTILE = """
@@ -65,11 +64,38 @@ def test_flags_come_before_variables_before_the_project_before_the_user(
     write_user(home, 'memory = "user"')
     layers.append(resolve(project).settings.memory)
     write_project(project, 'memory = "project"')
-    layers.append(resolve(project).settings.memory)
+    layers.append(resolve(project, trust=True).settings.memory)
     monkeypatch.setenv("CLAUDE_CONTAINER_MEMORY", "variable")
-    layers.append(resolve(project).settings.memory)
-    layers.append(resolve(project, Settings(memory="flag")).settings.memory)
+    layers.append(resolve(project, trust=True).settings.memory)
+    layers.append(resolve(project, Settings(memory="flag"), trust=True).settings.memory)
     assert layers == ["user", "project", "variable", "flag"]
+
+
+def test_a_stranger_may_limit_but_not_lift_the_users_own_limit(home: Path, project: Path) -> None:
+    write_user(home, 'memory = "1g"')
+    write_project(project, 'memory = "60g"\ncpus = 1.5')
+    settings = resolve(project).settings
+    assert (settings.memory, settings.cpus) == ("1g", 1.5)
+
+
+@pytest.mark.parametrize("content", ["pids_limit = 0", 'dockerfile = "../other/Dockerfile"'])
+def test_what_no_project_may_say_is_refused(project: Path, content: str) -> None:
+    write_project(project, content)
+    with pytest.raises(UsageError):
+        resolve(project, trust=True)
+
+
+def test_a_project_file_that_is_no_file_is_refused(project: Path) -> None:
+    os.mkfifo(project / config.PROJECT_FILE)
+    with pytest.raises(UsageError, match="cannot read"):
+        resolve(project)
+
+
+def test_an_agent_never_gets_our_own_files(home: Path) -> None:
+    for folder in (home, home.parent, Path("/"), home / ".config" / "claude-container"):
+        with pytest.raises(UsageError, match="own settings"):
+            settings.check_workspace(folder)
+    settings.check_workspace(home / "project")
 
 
 def test_the_image_comes_from_the_highest_layer_that_names_one(
@@ -175,9 +201,9 @@ def test_a_named_image_needs_no_trust(project: Path, image: str) -> None:
 BRINGS = [
     ("Dockerfile", "", "Dockerfile"),
     (".devcontainer/Dockerfile", "", ".devcontainer/Dockerfile"),
-    (config.PROJECT_FILE, "image = 'theirs'", "image"),
-    (config.PROJECT_FILE, "dockerfile = 'x/y'", "dockerfile"),
-    (config.PROJECT_FILE, "publish = ['1']", "publish"),
+    (config.PROJECT_FILE, "image = 'theirs'", "image theirs"),
+    (config.PROJECT_FILE, "dockerfile = 'x/y'", "x/y"),
+    (config.PROJECT_FILE, "publish = ['1']", "port 127.0.0.1:1:1"),
 ]
 
 
@@ -195,7 +221,7 @@ def test_without_a_terminal_trust_is_an_error_that_names_the_ways_out(
 ) -> None:
     with pytest.raises(ClaudeContainerError) as raised:
         resolve(project)
-    assert raised.value.what == f"{project} is not trusted yet, and it brings {brought}"
+    assert raised.value.what == f"{project} is not trusted yet, and it brings: {brought}"
     assert raised.value.exit_code == 1
     for way in ("claude-container trust", "--trust", "--image"):
         assert way in raised.value.hint
@@ -206,12 +232,13 @@ def test_what_is_not_trusted_is_left_out_and_said(
     project: Path, brought: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     TrustStore(host.config_dir(os.environ)).remember(project, False)
-    assert resolve(project) == Resolved(Settings(), None, "your config file")
-    assert f"not using this directory's {brought}: not trusted" in capsys.readouterr().err
+    assert resolve(project) == Resolved(Settings(), None, "your config file", (brought,))
+    assert f"not used, as {project} is not trusted: {brought}" in capsys.readouterr().err
 
 
 def test_doctor_asks_nothing(project: Path, brought: str) -> None:
-    assert resolve(project, ask=False) == Resolved(Settings(), None, "your config file")
+    left_out = Resolved(Settings(), None, "your config file", (brought,))
+    assert resolve(project, ask=False) == left_out
     assert said_of(project) is None
 
 
@@ -232,23 +259,13 @@ def test_trust_and_untrust_answer_for_the_next_launch(cli: Cli, project: Path) -
         resolve(project)
 
 
-def test_a_repository_is_trusted_from_any_folder_in_it(cli: Cli, project: Path) -> None:
-    (project / ".git").mkdir()
-    (project / "src").mkdir()
-    (project / "src" / "Dockerfile").touch()
-    assert f"trusted: {project}" in cli("trust", str(project / "src")).stderr
-    assert resolve(project / "src").dockerfile == project / "src" / "Dockerfile"
-
-
-def test_a_home_that_is_a_repository_is_known_behind_a_link(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (home / ".git").mkdir()
-    (home / "unpacked").mkdir()
-    link = tmp_path / "link to home"
-    link.symlink_to(home)
-    monkeypatch.setenv("HOME", str(link))
-    assert settings.trust_root(home / "unpacked") == home / "unpacked"
+def test_trust_is_for_one_directory_not_for_those_in_it(cli: Cli, project: Path) -> None:
+    """Else a repository in it would be trusted once an agent has moved its .git away."""
+    (project / "inner").mkdir()
+    (project / "inner" / "Dockerfile").touch()
+    assert cli("trust").code == 0
+    with pytest.raises(ClaudeContainerError, match="not trusted yet"):
+        resolve(project / "inner")
 
 
 def test_untrust_says_when_there_was_nothing(cli: Cli, project: Path) -> None:
@@ -263,8 +280,7 @@ def test_on_a_terminal_trust_is_asked_once_and_remembered(
 ) -> None:
     def launch() -> pexpect.spawn[str]:
         return pexpect.spawn(
-            sys.executable,
-            ["-m", "claude_container"],
+            PROGRAM,
             cwd=str(project),
             env=clean_environment(home),
             encoding="utf-8",

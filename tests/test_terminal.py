@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pexpect
 import pyte
 import pytest
 
-from tests.conftest import TOKEN, StartModel, sh
+from tests.conftest import PROGRAM, TOKEN, StartModel, sh
 from tests.running import bash
 
 pytestmark = pytest.mark.engine
@@ -83,7 +82,7 @@ def launch(session: str, project: Path) -> Iterator[Open]:
     opened: list[Terminal] = []
 
     def start(*args: str, columns: int = 80) -> Terminal:
-        argv = [sys.executable, "-m", "claude_container", "-s", session, *args]
+        argv = [PROGRAM, "-s", session, *args]
         opened.append(Terminal(argv, project, columns=columns))
         return opened[-1]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ class Settings:
     mount: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
     network: str | None = None
-    memory: str | None = None
-    cpus: str | None = None
+    memory: str | int | None = None
+    cpus: str | int | float | None = None
     pids_limit: int | None = None
     ca_file: str | None = None
 
@@ -73,10 +73,10 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     return Settings(**set_here)
 
 
-def from_file(path: Path) -> Settings:
+def from_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> Settings:
     """The settings in a TOML file; none where there is no file. Raises UsageError."""
     try:
-        raw = path.read_bytes()
+        raw = read(path)
     except (FileNotFoundError, NotADirectoryError):
         return Settings()
     except OSError as error:
@@ -101,9 +101,12 @@ def from_file(path: Path) -> Settings:
     if b"\\u0000" in msgspec.json.encode(data):
         raise UsageError(f"{path} holds a NUL character")
     try:
-        return msgspec.convert(data, Settings)
+        settings = msgspec.convert(data, Settings)
     except msgspec.ValidationError as error:
         raise UsageError(f"{path}: {error}") from error
+    if settings.pids_limit is not None and settings.pids_limit < 1:
+        raise UsageError(f"{path}: pids_limit is at least 1")
+    return settings
 
 
 class TrustStore:
@@ -157,17 +160,3 @@ class TrustStore:
                 hint="remove the file; you will be asked again",
             ) from error
         return known if isinstance(known, dict) else {}
-
-
-def trust_root(directory: Path, home: Path | None) -> Path:
-    """What trust is asked for: the repository around `directory`, else the directory itself.
-
-    A repository that is the home directory (dotfiles) does not count: it would
-    take all that was ever unpacked below it along.
-    """
-    for folder in (directory, *directory.parents):
-        if folder == home:
-            break
-        if (folder / ".git").exists():
-            return folder
-    return directory

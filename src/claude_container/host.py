@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
+import socket
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,51 +89,82 @@ def ca_file(environ: Mapping[str, str]) -> tuple[str, str] | None:
     return None
 
 
+def can_write(directory: Path) -> bool:
+    """Whether claude can write in a directory: root, too, only where a mode says so.
+
+    In the container it has none of the capabilities that let root write anywhere.
+    """
+    if not os.access(directory, os.W_OK):
+        return False
+    if sys.platform == "win32" or os.getuid() != 0:
+        return True
+    seen = directory.stat()
+    return bool(seen.st_mode & (0o200 if seen.st_uid == 0 else 0o020 if seen.st_gid == 0 else 2))
+
+
 def launcher_id() -> str:
     """This process, so that another launcher can tell later whether it still runs."""
-    return f"{_machine()}:{_boot()}:{os.getpid()}:{_started(os.getpid())}"
+    return f"{_machine()}:{os.getpid()}:{_started(os.getpid())}"
 
 
 def launcher_is_gone(launcher: str) -> bool:
     """Whether the launcher of that id has ended for sure; False where that cannot be known."""
     machine, _, rest = launcher.partition(":")
-    boot, _, rest = rest.partition(":")
     pid, _, started = rest.partition(":")
     if machine != _machine() or not pid.isdigit() or sys.platform == "win32":
         return False
-    if boot != _boot():
-        return True
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
     except PermissionError:
-        pass
+        # Another user's; /proc may hide when it started (hidepid).
+        return _started(int(pid)) not in ("", started)
     return _started(int(pid)) != started
 
 
+def read_regular(path: Path, limit: int = 1 << 20) -> bytes:
+    """The content of a regular file of at most `limit` bytes.
+
+    A file that came with a repository may be a pipe, or a link to a device that
+    never ends. Raises OSError.
+    """
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return content
+
+
 def _machine() -> str:
-    """A name for this machine and process namespace: a pid means nothing outside of them."""
+    """A name for this boot of this machine, and for this process namespace.
+
+    A pid means nothing outside of them. Machine ids are missing in containers and
+    the same in cloned machines, hence all of these together.
+    """
+    parts = [socket.gethostname(), _read("/etc/machine-id")]
+    parts.append(_read("/proc/sys/kernel/random/boot_id"))
+    with contextlib.suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
+
+
+def _read(path: str) -> str:
     try:
-        names = Path("/etc/machine-id").read_text() + os.readlink("/proc/self/ns/pid")
-    except OSError:
-        import platform
-        import uuid
-
-        names = f"{platform.node()} {uuid.getnode()}"
-    return hashlib.sha256(names.encode()).hexdigest()[:12]
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+        return Path(path).read_text()
     except OSError:
         return ""
 
 
 def _started(pid: int) -> str:
-    """When a process started (clock ticks after boot, field 22 of proc(5)'s stat), or ""."""
+    """When a process started (clock ticks after boot), "" if it ended or cannot be seen.
+
+    Fields 3 and 22 of proc(5)'s stat; one in state Z has ended and waits for its parent.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
     except (OSError, IndexError):
         return ""

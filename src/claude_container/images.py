@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from claude_container import __version__
+from claude_container import __version__, host
 from claude_container.archive import tar
 from claude_container.engines.base import Build, Builder, Engine, EngineError
 from claude_container.errors import ClaudeContainerError, UsageError
@@ -19,7 +19,6 @@ from claude_container.errors import ClaudeContainerError, UsageError
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_REPOSITORY = "ghcr.io/hypermemetic/claude-container"
 DEFAULT = f"{DEFAULT_REPOSITORY}:{__version__}"
-CLAUDE_VERSION_LABEL = "claude-container.claude-version"
 _DOCKERFILE_LABEL = "claude-container.dockerfile"
 _CANDIDATES = ("Dockerfile", ".devcontainer/Dockerfile", "docker/Dockerfile")
 # In these a Dockerfile is about the project around it: COPY means the project's files.
@@ -72,25 +71,26 @@ def default(environ_proxies: Mapping[str, str], ca: bytes) -> Choice:
     return Choice(DEFAULT, "the default image", pull=True, build=build)
 
 
-def project(dockerfile: Path, environ_proxies: Mapping[str, str]) -> Choice:
+def project(directory: Path, dockerfile: Path, environ_proxies: Mapping[str, str]) -> Choice:
     """The image of a project's own Dockerfile, built anew when that file changed.
 
     Its tag holds a digest of the file and its place, so an image of that name
     is up to date, and asking for it is all there is to check. The context is
-    the file's folder; of a Dockerfile in .devcontainer/ or docker/ the folder above.
-    Raises UsageError for a path that is no file.
+    the file's folder; of one in .devcontainer/ or docker/ the folder above, unless
+    the launch's own directory happens to have that name: what lies beside that is
+    not the project's. Raises UsageError for a path that is no file.
     """
     if os.path.isdir(dockerfile):
         raise UsageError(
             f"{dockerfile} is a folder", hint=f"name the file in it: {dockerfile / 'Dockerfile'}"
         )
     try:
-        content = dockerfile.read_bytes()
+        content = host.read_regular(dockerfile)
     except OSError as error:
         raise UsageError(f"cannot read {dockerfile}", evidence=error.strerror or "") from error
     # A link stays a link: the context is where it stands, as for docker.
     path = Path(os.path.abspath(dockerfile))
-    above = path.parent.name in _FOLDERS_OF_A_PROJECT
+    above = path.parent.name in _FOLDERS_OF_A_PROJECT and path.parent != directory
     context = path.parent.parent if above else path.parent
     digest = hashlib.sha256(os.fsencode(path) + b"\0" + content).hexdigest()[:12]
     # Cut short: docker refuses a repository name of more than 255 characters.

@@ -8,11 +8,12 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from claude_container.errors import ClaudeContainerError
+from claude_container.terminal import terminal_restored
 
 # No child of ours inherits these: its environ would show them (the token's way: payload.py).
 SECRET_VARIABLES = ("CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
@@ -209,7 +210,7 @@ def attach(
     foreground group, so the client passes it on and we wait for it; TERM and HUP
     end the client. The terminal's modes are put back whatever happens.
     """
-    with _terminal_restored():
+    with terminal_restored():
         try:
             child = subprocess.Popen(
                 argv,
@@ -239,7 +240,10 @@ def attach(
 
 
 class _Errors:
-    """stderr on its way through: its end is kept, and shown at once what is not held back."""
+    """stderr on its way through: its end is kept, and shown at once what is not held back.
+
+    With nobody to read it, it is still drained, or the writer would stop.
+    """
 
     def __init__(self, hold_back: bytes) -> None:
         self.tail = bytearray()
@@ -264,8 +268,9 @@ class _Errors:
             self._show()
 
     def _show(self) -> None:
-        sys.stderr.buffer.write(self._line[self._shown :])
-        sys.stderr.buffer.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.buffer.write(self._line[self._shown :])
+            sys.stderr.buffer.flush()
         self._shown = len(self._line)
 
 
@@ -279,22 +284,3 @@ def _pump(source: IO[bytes] | None, sink: Callable[[bytes], None]) -> threading.
     thread = threading.Thread(target=pump, daemon=True)
     thread.start()
     return thread
-
-
-@contextlib.contextmanager
-def _terminal_restored() -> Iterator[None]:
-    try:
-        import termios
-    except ImportError:  # Windows: the console restores its own modes
-        yield
-        return
-    try:
-        saved = termios.tcgetattr(0)
-    except termios.error:
-        yield
-        return
-    try:
-        yield
-    finally:
-        with contextlib.suppress(termios.error):
-            termios.tcsetattr(0, termios.TCSADRAIN, saved)

@@ -64,7 +64,11 @@ class Console:
 
     def confirm(self, question: str) -> bool:
         """A yes-or-no question, no by default. Only for a terminal."""
-        return click.confirm(f"{self._style('?', 'yellow')} {question}", default=False, err=True)
+        try:
+            return click.confirm(f"{self._style('?', 'yellow')} {question}", err=True)
+        except click.Abort:
+            self._line("")  # ^C stands behind the question
+            raise
 
     @contextlib.contextmanager
     def task(self, text: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
@@ -104,6 +108,7 @@ class _Spinner:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._line = ""
         self._status: Any = None
         self._lock = threading.Lock()
         self._timer = threading.Timer(_SPIN_AFTER, self._show)
@@ -121,25 +126,21 @@ class _Spinner:
                 self._status.stop()
             self._status = False
 
+    def step(self, line: str) -> None:
+        self._line = line.strip() or self._line
+
     def _show(self) -> None:
         from rich.console import Console as RichConsole
 
         with self._lock:
             if self._status is None:
                 console = RichConsole(stderr=True)
-                self._status = console.status(self._text, spinner="dots")
+                # Rich calls __rich__ each time it draws, so the clock goes on by itself.
+                self._status = console.status(self, spinner="dots")
                 self._status.start()
 
-    def step(self, line: str) -> None:
-        line = line.strip()
-        if not line:
-            return
-        with self._lock:
-            if self._status:
-                from rich.markup import escape
+    def __rich__(self) -> Any:
+        from rich.text import Text
 
-                width = self._status.console.width
-                clock = f"{time.monotonic() - self._begun:.0f} s"
-                room = max(0, width - len(self._text) - len(clock) - 9)
-                detail = f" · {line[:room]}" if room > 10 else ""
-                self._status.update(escape(f"{self._text} · {clock}{detail}"))
+        parts = [self._text, f"{time.monotonic() - self._begun:.0f} s", self._line]
+        return Text(" · ".join(filter(None, parts)), no_wrap=True, overflow="ellipsis")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from typing import Any
 
 import click
 
-from claude_container import credentials, engines, host
+from claude_container import engines
 from claude_container.cli import launch, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
@@ -30,13 +29,28 @@ def command(call: Call, /, as_json: bool, **flags: Any) -> int:
     directory = settings.working_directory()
     resolved = settings.resolve(call.console, directory, Settings(**flags), ask=False)
 
+    env = settings.environment(resolved.settings.env)
+
     def choose() -> Choice:
-        return launch.choose_image(resolved, settings.certificate(resolved.settings.ca_file))
+        ca = settings.certificate(resolved.settings.ca_file)
+        return launch.choose_image(directory, resolved, ca)
+
+    def see_directory() -> str:
+        settings.check_workspace(directory)
+        return str(directory)
+
+    def see_token() -> str:
+        token = launch.find_token(env)
+        return f"from {token.source}" if token else "none: --env chose another way to log in"
 
     engine = engines.get(resolved.settings.engine)
     waiting = call.console.task("looking at engine, image and token", quiet=True)
     with waiting, sweeping(call.console, engine):
-        checks = checkup.look(engine, choose, token_source)
+        checks = checkup.look(engine, choose, {"directory": see_directory, "token": see_token})
+    if resolved.untrusted:
+        seen = f"not trusted, so not used: {', '.join(resolved.untrusted)}"
+        hint = "a launch asks; without a terminal it fails: claude-container trust"
+        checks.append(checkup.Check("trust", checkup.WARN, seen, hint))
     if as_json:
         call.console.answer(json.dumps([asdict(check) for check in checks], indent=2))
     else:
@@ -46,13 +60,3 @@ def command(call: Call, /, as_json: bool, **flags: Any) -> int:
             if check.hint:
                 call.console.answer(f"  hint: {check.hint}")
     return int(any(check.status == checkup.FAIL for check in checks))
-
-
-def token_source() -> str:
-    """Where the token would come from. Raises TokenError where there is none to use."""
-    folder = host.config_dir(os.environ)
-    token = credentials.find(os.environ, folder)
-    if token is None:
-        ci = host.in_ci(os.environ)
-        raise credentials.missing(ci=ci, folder=folder, environ=os.environ)
-    return token.source

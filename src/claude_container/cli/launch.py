@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +16,7 @@ from claude_container.cli.console import Console
 from claude_container.cli.main import VERBS, Call
 from claude_container.cli.settings import Resolved
 from claude_container.cli.sweep import sweeping
+from claude_container.credentials import Token
 from claude_container.engines.base import Engine, Streams
 from claude_container.errors import UsageError
 from claude_container.sessions import enter, model
@@ -27,6 +30,7 @@ _OTHER_LOGINS = (
     "CLAUDE_CODE_USE_VERTEX",
     "CLAUDE_CODE_USE_FOUNDRY",
 )
+_VISIBLE = {"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"}
 _TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TZ")
 
 
@@ -34,7 +38,7 @@ _TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TZ")
 @click.argument("dockerfile", required=False)
 @click.option("--session", "-s", metavar="NAME", help="a conversation of this name")
 @click.option("--continue", "-c", "continue_", is_flag=True, help="go on where it was left")
-@click.option("--build", "-b", is_flag=True, help="build the image anew first")
+@click.option("--build", "-b", is_flag=True, help="build the image again first")
 @settings.options
 @click.option("--trust", is_flag=True, help="use this directory's own files, this once")
 @click.pass_obj
@@ -47,6 +51,7 @@ def command(call: Call, /, dockerfile: str | None, **flags: Any) -> int:
 def plan(call: Call, dockerfile: str | None, flags: dict[str, Any]) -> tuple[Launch, Engine]:
     """Decide everything about a launch; the engine is not asked anything yet."""
     directory = settings.working_directory()
+    settings.check_workspace(directory)
     name = flags["session"]
     session = model.default_name(directory) if name is None else model.check_name(name)
     resolved = settings.resolve(
@@ -62,20 +67,22 @@ def plan(call: Call, dockerfile: str | None, flags: dict[str, Any]) -> tuple[Lau
         raise UsageError(f"there is no file (and no verb) {dockerfile}", hint=hint)
     chosen = resolved.settings
     env = settings.environment(chosen.env)
-    ci = host.in_ci(os.environ)
+    token = find_token(env)
+    for name in _VISIBLE & set(env):
+        call.console.warn(f"{name} shows in `docker inspect`, and to every tool that claude runs")
     launch = Launch(
         directory=directory,
         session=session,
-        image=choose_image(resolved, ca := settings.certificate(chosen.ca_file)),
+        image=choose_image(directory, resolved, ca := settings.certificate(chosen.ca_file)),
         claude_args=call.claude_args,
-        token=_token(env, ci=ci, console=call.console),
-        streams=Streams.own(interactive=not ci),
+        token=token.value if token else None,
+        streams=Streams.own(interactive=not host.in_ci(os.environ)),
         env={**_ambient(), **env},
         mounts=settings.mounts(chosen.mount, directory),
         publish=tuple(settings.publish(port) for port in chosen.publish),
         network=chosen.network,
-        memory=chosen.memory,
-        cpus=chosen.cpus,
+        memory=None if chosen.memory is None else str(chosen.memory),
+        cpus=None if chosen.cpus is None else str(chosen.cpus),
         pids=DEFAULT_PIDS if chosen.pids_limit is None else chosen.pids_limit,
         ca=ca,
         identity=git.identity(),
@@ -87,8 +94,8 @@ def plan(call: Call, dockerfile: str | None, flags: dict[str, Any]) -> tuple[Lau
 
 def run(console: Console, engine: Engine, launch: Launch) -> int:
     """Launch, and meanwhile clear what launches that were cut short left behind."""
-    if not os.access(launch.directory, os.W_OK):
-        console.warn(f"you cannot write in {launch.directory}, so Claude cannot either")
+    if not host.can_write(launch.directory):
+        console.warn(f"Claude can read, but not write, in {launch.directory}")
 
     talking = launch.streams.tty and not {"-p", "--print"} & set(launch.claude_args)
 
@@ -101,31 +108,29 @@ def run(console: Console, engine: Engine, launch: Launch) -> int:
     if talking and code == 0:
         named = launch.session != model.default_name(launch.directory)
         again = f"claude-container{f' -s {launch.session}' if named else ''} --continue"
-        console.done(f"the conversation is kept; to go on with it: {again}")
+        console.done(f"left the conversation; to go on with it: {again}")
     return code
 
 
-def choose_image(resolved: Resolved, ca: bytes) -> images.Choice:
+def choose_image(directory: Path, resolved: Resolved, ca: bytes) -> images.Choice:
     proxies = host.proxies(os.environ)
     if resolved.dockerfile:
-        return images.project(resolved.dockerfile, proxies)
+        return images.project(directory, resolved.dockerfile, proxies)
     if resolved.settings.image:
         return images.named(resolved.settings.image, resolved.image_source)
     return images.default(proxies, ca)
 
 
-def _token(env: dict[str, str], *, ci: bool, console: Console) -> str | None:
-    if other := [name for name in _OTHER_LOGINS if env.get(name)]:
-        if other[0] in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
-            console.warn(
-                f"{other[0]} shows in `docker inspect`, and to every tool that claude runs"
-            )
+def find_token(env: Mapping[str, str]) -> Token | None:
+    """The token, or None where `env` has another way to log in. Raises TokenError."""
+    if any(env.get(name) for name in _OTHER_LOGINS):
         return None
     folder = host.config_dir(os.environ)
     token = credentials.find(os.environ, folder)
     if token is None:
+        ci = host.in_ci(os.environ)
         raise credentials.missing(ci=ci, folder=folder, environ=os.environ)
-    return token.value
+    return token
 
 
 def _ambient() -> dict[str, str]:

@@ -56,8 +56,10 @@ class VerbGroup(click.Group):
         if args and args[0] in FLAGS:
             args = [*FLAGS[args[0]], *args[1:]]
         own = {"--help", "-h", "--version", "-V"}
-        if not args or (args[0] not in VERBS and args[0] not in own):
-            args = [LAUNCH, *args]
+        if not args or args[0] not in VERBS:
+            # Wherever --help stands: without a verb it is about all of this.
+            asked = [word for word in args if word in own]
+            args = asked[:1] or [LAUNCH, *args]
         if args[0] in VERBS and ctx.obj.passed:
             # `trust -- -folder` must not mean this directory.
             raise click.UsageError(f"what follows -- goes to claude, and {args[0]} starts none")
@@ -136,7 +138,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         path = error.ctx.command_path.removesuffix(f" {LAUNCH}") if error.ctx else ""
         where = f" (see: {path} --help)" if path else ""
-        console.error(ClaudeContainerError(error.format_message() + where))
+        hint = ""
+        if isinstance(error, click.NoSuchOption):
+            hint = "what is for claude goes after --, such as: claude-container -- -p …"
+        console.error(ClaudeContainerError(error.format_message() + where, hint=hint))
         return 2
     except ClaudeContainerError as error:
         console.error(error)

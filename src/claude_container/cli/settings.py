@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,11 +51,15 @@ def from_flags(flags: dict[str, Any]) -> Settings:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Settings with every layer in them, and the Dockerfile to build, if one was chosen."""
+    """Settings with every layer in them, and the Dockerfile to build, if one was chosen.
+
+    `untrusted` is what the directory brings and was left out, in words.
+    """
 
     settings: Settings
     dockerfile: Path | None
     image_source: str
+    untrusted: tuple[str, ...] = ()
 
 
 def resolve(
@@ -69,88 +73,93 @@ def resolve(
 ) -> Resolved:
     """One launch's settings: flags > environment > the directory's own > the user's file.
 
-    What the directory brings and needs trust is asked about once, on a terminal;
-    with `ask` False, or where the image is settled without it, what nobody trusted
-    yet is left out. Raises UsageError, and ClaudeContainerError where nobody can be asked.
+    What the directory brings and needs trust is asked about once, on a terminal; with
+    `ask` False, or where the image is settled without it, it is left out until trusted.
+    Raises UsageError, and ClaudeContainerError where nobody can be asked.
     """
     if dockerfile and flags.image:
         raise UsageError("--image and a Dockerfile exclude each other")
     folder = host.config_dir(os.environ)
     user = config.from_file(folder / config.USER_FILE) if folder else Settings()
-    theirs = config.from_file(directory / config.PROJECT_FILE)
+    theirs = _theirs(console, directory)
     upper = flags.over(config.from_environment(os.environ))
-    refused = theirs.named() - config.PROJECT_MAY - config.PROJECT_MAY_IF_TRUSTED
-    if refused:
+    settled = bool(dockerfile or upper.image)
+    found = None if settled else _their_dockerfile(directory, theirs)
+    brings = _brings(directory, theirs, found, settled=settled)
+    trusted = trust or _trusted(console, directory, brings, ask=ask and not settled)
+    if trusted:
+        merged = upper.over(theirs).over(user)
+    else:
+        # Not even a limit of the user's own is for a stranger to change.
+        merged = upper.over(user).over(theirs.only(config.PROJECT_MAY))
+        if brings and ask:
+            console.doing(f"not used, as {directory} is not trusted: {', '.join(brings)}")
+    left_out = () if trusted else brings
+    if dockerfile:
+        return Resolved(merged, Path(dockerfile), "the command line", left_out)
+    if upper.image:
+        source = "--image" if flags.image else "CLAUDE_CONTAINER_IMAGE"
+        return Resolved(merged, None, source, left_out)
+    if found and trusted:
+        return Resolved(merged, found, str(found), left_out)
+    if theirs.image and trusted:
+        return Resolved(merged, None, config.PROJECT_FILE, left_out)
+    own = None if user.image or not user.dockerfile else _expanded(user.dockerfile)
+    return Resolved(merged, own, "your config file", left_out)
+
+
+def _theirs(console: Console, directory: Path) -> Settings:
+    """What the directory's own file may say at all; its ports are this machine's alone."""
+    theirs = config.from_file(directory / config.PROJECT_FILE, read=host.read_regular)
+    may = config.PROJECT_MAY | config.PROJECT_MAY_IF_TRUSTED
+    if refused := theirs.named() - may:
         console.warn(
             f"{config.PROJECT_FILE}: ignored {', '.join(sorted(refused))}, which may only come"
             " from your own config file or flags"
         )
-    settled = bool(dockerfile or upper.image)
-    if settled:
-        theirs = theirs.only(config.PROJECT_MAY | {"publish"})
-    named = directory / theirs.dockerfile if theirs.dockerfile else None
-    found = named or (None if settled or theirs.image else images.find_dockerfile(directory))
-    wants = sorted(theirs.named() & config.PROJECT_MAY_IF_TRUSTED)
-    if found and "dockerfile" not in wants:
-        wants = [*wants, str(found.relative_to(directory))]
-    if wants and not _trusted(console, directory, wants, trust=trust, ask=ask and not settled):
-        console.doing(
-            f"not using this directory's {', '.join(wants)}: not trusted (claude-container trust)"
-        )
-        wants, found = [], None
-    allowed = theirs if wants else theirs.only(config.PROJECT_MAY)
-    merged = _over(upper, allowed, user)
-    if dockerfile:
-        return Resolved(merged, Path(dockerfile), "the command line")
-    if upper.image:
-        return Resolved(merged, None, "--image" if flags.image else "CLAUDE_CONTAINER_IMAGE")
-    if found:
-        return Resolved(merged, found, str(found))
-    if allowed.image:
-        return Resolved(merged, None, config.PROJECT_FILE)
-    if user.dockerfile and not user.image:
-        return Resolved(merged, _expanded(user.dockerfile), "your config file")
-    return Resolved(merged, None, "your config file")
+    ports = tuple(publish(port, only_local=True) for port in theirs.publish)
+    return replace(theirs.only(may), publish=ports)
 
 
-def _over(upper: Settings, theirs: Settings, user: Settings) -> Settings:
-    allowed = theirs.only(config.PROJECT_MAY | config.PROJECT_MAY_IF_TRUSTED)
-    # A port that a repository asks for is this machine's alone.
-    ports = tuple(publish(port, only_local=True) for port in allowed.publish)
-    return upper.over(
-        Settings(publish=ports).over(allowed.only(config.PROJECT_MAY | {"image"})).over(user)
-    )
+def _their_dockerfile(directory: Path, theirs: Settings) -> Path | None:
+    if theirs.dockerfile:
+        named = directory / theirs.dockerfile
+        # Trust is for this directory, and a Dockerfile's folder is what a build gets to see.
+        if not named.resolve().is_relative_to(directory):
+            raise UsageError(
+                f"{config.PROJECT_FILE}: dockerfile {theirs.dockerfile} is outside of {directory}"
+            )
+        return named
+    return None if theirs.image else images.find_dockerfile(directory)
 
 
-def _trusted(
-    console: Console, directory: Path, wants: list[str], *, trust: bool, ask: bool
-) -> bool:
-    if trust:
-        return True
-    root = trust_root(directory)
+def _brings(
+    directory: Path, theirs: Settings, found: Path | None, *, settled: bool
+) -> tuple[str, ...]:
+    """What the directory has that counts only once it is trusted, in words."""
+    brings = [str(found.relative_to(directory))] if found else []
+    if theirs.image and not settled:
+        brings.append(f"image {theirs.image}")
+    return (*brings, *(f"port {port}" for port in theirs.publish))
+
+
+def _trusted(console: Console, directory: Path, brings: tuple[str, ...], *, ask: bool) -> bool:
+    """Whether the user trusts a directory; the answer to the question is remembered."""
     store = config.TrustStore(host.config_dir(os.environ))
-    said = store.answer(root)
-    if said is not None or not ask:
+    said = store.answer(directory)
+    if said is not None or not brings or not ask:
         return bool(said)
     if not console.terminal:
         raise ClaudeContainerError(
-            f"{root} is not trusted yet, and it brings {', '.join(wants)}",
+            f"{directory} is not trusted yet, and it brings: {', '.join(brings)}",
             hint="look at it, then: claude-container trust (for this once: --trust;"
             " to do without: --image IMAGE)",
         )
-    console.warn(f"{root} brings {', '.join(wants)}")
+    console.warn(f"{directory} brings: {', '.join(brings)}")
     console.hint("a Dockerfile runs commands as root in a container while it is built")
     answer = console.confirm("Trust this directory, now and later?")
-    store.remember(root, answer)
+    store.remember(directory, answer)
     return answer
-
-
-def trust_root(directory: Path) -> Path:
-    try:
-        home: Path | None = Path.home().resolve()
-    except RuntimeError:
-        home = None
-    return config.trust_root(directory, home)
 
 
 def working_directory() -> Path:
@@ -166,6 +175,16 @@ def working_directory() -> Path:
             hint="no engine can mount it: rename it",
         ) from None
     return directory
+
+
+def check_workspace(directory: Path) -> None:
+    """Raise UsageError for a directory that an agent must not have: it would have our files."""
+    ours = host.config_dir(os.environ)
+    if ours and (ours.resolve().is_relative_to(directory) or directory == ours.resolve()):
+        raise UsageError(
+            f"{directory} holds claude-container's own settings, and may hold its token",
+            hint="an agent must not have these: launch in a project's directory",
+        )
 
 
 def environment(words: tuple[str, ...]) -> dict[str, str]:
@@ -228,7 +247,7 @@ def certificate(path: str | None) -> bytes:
         return b""
     file = _expanded(path) if path else Path(named[0] if named else "")
     try:
-        content = file.read_bytes()
+        content = host.read_regular(file, limit=16 << 20)
     except OSError as error:
         if not path:
             return b""

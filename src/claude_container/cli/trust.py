@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from claude_container import config, host
-from claude_container.cli import settings
 from claude_container.cli.main import Call
 
 
@@ -20,8 +19,8 @@ def command(call: Call, /, directory: str) -> None:
 
     What counts of them: image, dockerfile and publish in .claude-container.toml.
     Mounts, variables, networks and the like only ever come from your own config file or flags.
-    A repository is trusted as a whole, wherever in it you stand.
+    It is this very directory that is trusted, not those in it.
     """
-    root = settings.trust_root(Path(directory).resolve())
+    root = Path(directory).resolve()
     config.TrustStore(host.config_dir(os.environ)).remember(root, True)
     call.console.done(f"trusted: {root}")

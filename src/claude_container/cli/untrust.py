@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from claude_container import config, host
-from claude_container.cli import settings
 from claude_container.cli.main import Call
 
 
@@ -17,10 +16,10 @@ from claude_container.cli.main import Call
 @click.pass_obj
 def command(call: Call, /, directory: str) -> None:
     """Forget what was said about trusting a directory (this one by default)."""
-    root = settings.trust_root(Path(directory).resolve())
+    root = Path(directory).resolve()
     store = config.TrustStore(host.config_dir(os.environ))
     if store.answer(root) is None:
         call.console.done(f"nothing was said about {root}")
         return
     store.remember(root, None)
-    call.console.done(f"no longer trusted: {root}")
+    call.console.done(f"forgotten: {root}")

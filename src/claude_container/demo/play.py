@@ -13,13 +13,13 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from claude_container import git, host, images
 from claude_container.archive import tar
-from claude_container.engines.base import Bind, ContainerSpec, Engine, Streams
+from claude_container.engines.base import Bind, ContainerSpec, Engine, EngineError, Streams
 from claude_container.errors import ClaudeContainerError
 from claude_container.process import NOTHING
 from claude_container.sessions import enter, model
@@ -82,7 +82,9 @@ def play(
         try:
             code = enter.enter(engine, launch, progress)
         finally:
-            engine.remove_volume(model.state_volume(SESSION))
+            # In use by another demo, if that is why this one could not begin.
+            with suppress(EngineError):
+                engine.remove_volume(model.state_volume(SESSION))
         if code != 0:
             raise ClaudeContainerError(f"claude ended with exit code {code} in the demo")
         return _show_commit(engine, container)

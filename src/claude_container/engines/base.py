@@ -38,6 +38,10 @@ class EngineUsage(EngineError):
     exit_code = 2
 
 
+class StoppedShort(EngineError):
+    """The container was stopped while it was being started: ^C, as a rule."""
+
+
 class ImageMissing(EngineError):
     """The image is not on the engine (nothing was pulled)."""
 
@@ -183,8 +187,11 @@ class Engine(Protocol):
     def exec(self, container: str, argv: Sequence[str], *, user: str | None = None) -> Completed:
         """Run a command in a running container and capture it; its exit code is a value."""
 
-    def remove(self, container: str, *, grace: int = 0) -> bool:
-        """Stop a container (SIGTERM, then `grace` seconds) and remove it. False: not there."""
+    def remove(self, container: str, *, grace: int = 0, force: bool = True) -> bool:
+        """Stop a container (SIGTERM, then `grace` seconds) and remove it. False: not there.
+
+        Without `force` one that runs stays, and EngineError is raised.
+        """
 
     def containers(
         self, having: Mapping[str, str | None], labels: Sequence[str]

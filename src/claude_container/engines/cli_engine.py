@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -74,7 +75,7 @@ class CliEngine:
                 error.what, hint="is the engine busy or hung? `claude-container doctor` tells more"
             ) from error
         if not fine(done):
-            text = done.error_text or process.redact(words.tail(done.text))
+            text = words.evidence(done.error_text or process.redact(done.text))
             verdict = words.verdict(text) if on_line else ""
             raise self.failure(text, f"{self.program} {args[0]} failed", verdict=verdict)
         return done
@@ -130,7 +131,7 @@ class CliEngine:
         flags = [f"--env={name}" for name in named]
         if not lines:
             return flags, None
-        return [*flags, "--env-file", "/dev/stdin"], "\n".join([*lines, ""]).encode()
+        return [*flags, "--env-file", "/dev/stdin"], os.fsencode("\n".join([*lines, ""]))
 
     def copy_in(self, container: str, archive: bytes) -> None:
         self.call("cp", "-", f"{container}:/", input=archive)
@@ -159,7 +160,7 @@ class CliEngine:
         flags = ["--user", user] if user else []
         return self.call("exec", *flags, container, *argv, fine=_ran)
 
-    def remove(self, container: str, *, grace: int = 0) -> bool:
+    def remove(self, container: str, *, grace: int = 0, force: bool = True) -> bool:
         if grace:
             stopped = self.call(
                 "stop", "-t", str(grace), container, timeout=grace + 60, fine=_done_or_absent
@@ -168,7 +169,7 @@ class CliEngine:
                 return False
         removed = self.call(
             "rm",
-            "--force",
+            *(["--force"] if force else []),
             "--volumes",
             container,
             fine=lambda done: _done_or_absent(done) or "already in progress" in done.error_text,

@@ -13,6 +13,7 @@ from claude_container.engines.base import (
     EngineUsage,
     ImageMissing,
     NameTaken,
+    StoppedShort,
 )
 from claude_container.engines.cli_engine import CliEngine
 
@@ -51,6 +52,12 @@ class Docker(CliEngine):
             _says(r"no such image|pull access denied|manifest.* not found"),
             ImageMissing,
             "the engine does not have the image",
+            "",
+        ),
+        (
+            _says(r"cannot start a (container that has stopped|stopped process)"),
+            StoppedShort,
+            "the container was stopped while it started",
             "",
         ),
         (_says(r"container name .* is already in use"), NameTaken, "the name is taken", ""),

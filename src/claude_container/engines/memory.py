@@ -146,11 +146,13 @@ class Memory(Engine, Builder):
         return Completed(tuple(argv), code, bytes(inside.stdout), bytes(inside.stderr))
 
     @_verb
-    def remove(self, container: str, *, grace: int = 0) -> bool:
+    def remove(self, container: str, *, grace: int = 0, force: bool = True) -> bool:
         there = self._find(container)
         if there is None:
             return False
         if there.state == "running":
+            if not (force or grace):
+                raise EngineError(f"{there.spec.name} is running")
             there.signals.put(TERM if grace else KILL)
             there.ended.wait()
         self._containers.pop(there.id, None)

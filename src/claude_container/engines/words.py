@@ -49,5 +49,7 @@ def verdict(text: str) -> str:
     return "a step failed" if _STEP_FAILED.search(last) else last
 
 
-def tail(text: str, lines: int = 20) -> str:
-    return "\n".join(text.splitlines()[-lines:])
+def evidence(text: str, lines: int = 12) -> str:
+    """What is worth showing of an output: its last lines, without how to call the client."""
+    said = re.split(r"\n\s*\n(?:Usage:|Run ')", text)[0]
+    return "\n".join([line for line in said.splitlines() if line.strip()][-lines:])

@@ -10,13 +10,14 @@ set -eu
 here=/run/claude-container
 image_path=$PATH
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# Sets host_uid, host_gid, state.
+# Sets host_uid, host_gid, state, workspace.
 # shellcheck disable=SC1091
 . "$here/launch"
 
+trap 'exit 96' INT
 fail() {
     printf '✗ %s\nhint: %s\n' "$1" "$2" >&2
-    exit 1
+    exit 95
 }
 
 # The id in here that is the host user's own: rootless engines map it to 0, most
@@ -35,34 +36,56 @@ gid=$(inside /proc/self/gid_map "$host_gid")
 
 # The image's own user of that id, or a new one.
 entry() { # FILE ID: the line of passwd or group with that id
-    while IFS=: read -r name password id rest; do
+    while IFS=: read -r name password id rest || [ -n "$name" ]; do
         [ "$id" != "$2" ] || { printf '%s\n' "$name:$password:$id:$rest" && return; }
     done <"$1"
 }
+add() { # FILE LINE: also after a last line that has no end
+    [ -z "$(tail -c 1 "$1")" ] || echo >>"$1"
+    printf '%s\n' "$2" >>"$1"
+}
 touch /etc/passwd /etc/group
-[ -n "$(entry /etc/group "$gid")" ] || echo "claude-$gid:x:$gid:" >>/etc/group
+[ -n "$(entry /etc/group "$gid")" ] || add /etc/group "claude-$gid:x:$gid:"
 user=$(entry /etc/passwd "$uid")
 if [ -z "$user" ]; then
     user="claude-$uid:x:$uid:$gid:Claude:/home/claude:/bin/sh"
     [ -x /bin/bash ] && user="${user%/bin/sh}/bin/bash"
-    echo "$user" >>/etc/passwd
+    add /etc/passwd "$user"
 fi
 home=${user%:*}
 home=${home##*:}
+
+# Below a mount point lies what is not ours: a folder of the host's.
+mounts_below() { # FOLDER: the mount points in it, itself included
+    while read -r _ _ _ _ point _; do
+        case $point in *\\*) point=$(printf '%b' "$point") ;; esac
+        case $point/ in "$1"/*) printf '%s\n' "$point" ;; esac
+    done </proc/self/mountinfo
+}
+own() { # FOLDER: give it to the user with all in it, but for what is mounted below
+    folder=$1
+    set --
+    while IFS= read -r point; do
+        [ -z "$point" ] || [ "$point" = "$folder" ] || set -- "$@" -path "$point" -prune -o
+    done <<POINTS
+$(mounts_below "$folder")
+POINTS
+    # -h: what a link points to is not ours to give away either.
+    find "$folder" "$@" -exec chown -h "$uid:$gid" {} +
+}
 if [ "$uid" != 0 ] && { [ ! -d "$home" ] || [ "$(stat -c %u "$home")" != "$uid" ]; }; then
     home=/home/claude
     mkdir -p "$home"
-    chown "$uid:$gid" "$home"
+    mounts_below "$home" | grep -qx "$home" || chown "$uid:$gid" "$home"
 fi
-
-# -h: what a link in the state points to is not ours to give away.
 if [ "$(stat -c %u "$state")" != "$uid" ]; then
-    chown -Rh "$uid:$gid" "$state"
+    if [ -z "$(ls -A "$state")" ]; then chown "$uid:$gid" "$state"; else own "$state"; fi
     chmod 0700 "$state"
 fi
 
 # Who commits, unless the image or the repository says otherwise.
 grep -qs '^\[user\]' /etc/gitconfig || cat "$here/gitconfig" >>/etc/gitconfig
+printf '[safe]\n\tdirectory = %s\n' "$workspace" >>/etc/gitconfig
 
 # A company's certificate: added to what the image trusts, for every program in it.
 if [ -s "$here/ca.crt" ]; then

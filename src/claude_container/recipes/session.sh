@@ -8,9 +8,10 @@ set -eu
 # shellcheck disable=SC1091
 . /run/claude-container/launch
 
+trap 'exit 96' INT
 fail() {
     printf '✗ %s\nhint: %s\n' "$1" "$2" >&2
-    exit 1
+    exit 95
 }
 
 # The image's PATH may lead into the workspace: it is for claude, and not for what
@@ -19,6 +20,8 @@ image_path=$1
 shift
 # No settings file may choose where the token goes (see sessions/pins.py).
 export CLAUDE_CONFIG_DIR="$state" CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1
+# Else a configuration from elsewhere would have it ask whether the workspace is trusted.
+export CLAUDE_CODE_SANDBOXED=1
 
 claude=$(PATH=$image_path && command -v claude) || fail "the image has no claude" \
     "install it in the Dockerfile, or leave --image and the Dockerfile away to use the default image"
@@ -37,9 +40,6 @@ if ! grep -q '"hasCompletedOnboarding": *true' "$config"; then
     sed -i -e 's/"hasCompletedOnboarding": *false/"hasCompletedOnboarding":true/' \
         -e '1s/^ *{/{"hasCompletedOnboarding":true,/' "$config"
 fi
-if ! grep -q '"hasTrustDialogAccepted": *true' "$config"; then
-    export CLAUDE_CODE_SANDBOXED=1
-fi
 
 if [ "$continue" = yes ]; then
     set -- --continue "$@"
@@ -52,6 +52,7 @@ fi
 if [ -t 0 ]; then
     (
         trap '' TSTP
+        trap - INT
         while sleep 1 && read -r _ _ run_state _ </proc/$$/stat; do
             [ "$run_state" != T ] || kill -CONT -$$
         done

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from claude_container import host
-from claude_container.engines.base import ContainerSpec, Engine, Streams
+from claude_container.engines.base import ContainerSpec, Engine, EngineInfo, Streams
 from claude_container.errors import ClaudeContainerError
 from claude_container.images import Choice
 from claude_container.process import NOTHING
@@ -18,11 +18,10 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 _GIB = 1 << 20  # in the KiB that df counts in
 # One throw-away container answers all that only a container can.
 _PROBE = """
-claude --version 2>/dev/null || echo
-command -v setpriv || echo
-cat /proc/self/uid_map
-echo
-df -Pk / 2>/dev/null
+echo "claude=$(claude --version 2>/dev/null | head -n 1)"
+echo "setpriv=$(setpriv --version 2>/dev/null)"
+echo "uid_map=$(while read -r line; do printf '%s;' "$line"; done </proc/self/uid_map)"
+echo "free=$(df -Pk / 2>/dev/null | while read -r _ _ _ free _; do echo "$free"; done | tail -n 1)"
 """
 
 
@@ -37,12 +36,12 @@ class Check:
 
 
 def look(
-    engine: Engine, choose: Callable[[], Choice], token_source: Callable[[], str]
+    engine: Engine, choose: Callable[[], Choice], sees: Mapping[str, Callable[[], str]]
 ) -> list[Check]:
     """All checks, in the order in which a launch depends on them.
 
-    `choose` decides on the image and `token_source` finds the token as a launch
-    would do it; a check fails with what they raise.
+    `choose` decides on the image as a launch would do it; each of `sees` tells
+    what it sees of the thing it is named for. A check fails with what they raise.
     """
     checks = [Check("platform", OK, f"{host.platform()}, Python {platform.python_version()}")]
     info = None
@@ -53,14 +52,15 @@ def look(
         checks.append(Check("engine", OK, seen))
     except ClaudeContainerError as error:
         checks.append(_failed("engine", error))
-    try:
-        checks.append(Check("token", OK, f"from {token_source()}"))
-    except ClaudeContainerError as error:
-        checks.append(_failed("token", error))
+    for name, see in sees.items():
+        try:
+            checks.append(Check(name, OK, see()))
+        except ClaudeContainerError as error:
+            checks.append(_failed(name, error))
     try:
         choice = choose()
         if info:
-            checks += _look_inside(engine, choice)
+            checks += _look_inside(engine, choice, info)
     except ClaudeContainerError as error:
         checks.append(_failed("image", error))
     return checks
@@ -71,26 +71,30 @@ def _failed(name: str, error: ClaudeContainerError) -> Check:
     return Check(name, FAIL, seen, error.hint)
 
 
-def _look_inside(engine: Engine, choice: Choice) -> list[Check]:
+def _look_inside(engine: Engine, choice: Choice, info: EngineInfo) -> list[Check]:
     image = engine.image(choice.name)
     if image is None:
         way = "pulls" if choice.pull else "builds"
         also = " (or builds it, from the recipe)" if choice.pull and choice.build else ""
         return [Check("image", WARN, f"{choice.name} is not here yet; a launch {way} it{also}")]
     checks = [Check("image", OK, f"{choice.name} ({image.size / 1e6:.0f} MB), {choice.source}")]
-    version, setpriv, *rest = _probe(engine, choice.name).splitlines()
-    blank = rest.index("") if "" in rest else len(rest)
-    if version:
+    seen = _probe(engine, choice.name)
+    if version := seen.get("claude"):
         checks.append(Check("claude", OK, version))
     else:
         hint = "install claude in it, or leave it away to use the default image"
         checks.append(Check("claude", FAIL, f"there is none in {choice.name}", hint))
-    if not setpriv:
-        checks.append(Check("setpriv", FAIL, "there is none in it", "install util-linux in it"))
-    return [*checks, _ids(rest[:blank]), *_disk(rest[blank + 1 :])]
+    if "util-linux" not in seen.get("setpriv", ""):
+        hint = "install util-linux in it (Alpine: apk add setpriv)"
+        checks.append(Check("setpriv", FAIL, "util-linux's is not in it", hint))
+    checks.append(_ids(seen.get("uid_map", "").split(";")))
+    if free := seen.get("free"):
+        checks.append(_disk(int(free), info.root))
+    return checks
 
 
-def _probe(engine: Engine, image: str) -> str:
+def _probe(engine: Engine, image: str) -> dict[str, str]:
+    """What an image says of itself, a word to a value."""
     spec = ContainerSpec(
         image=image,
         name=f"claude-container-doctor-{uuid.uuid4().hex[:8]}",
@@ -105,13 +109,16 @@ def _probe(engine: Engine, image: str) -> str:
     except BaseException:
         engine.remove(spec.name)
         raise
-    return output.decode(errors="replace")
+    rows = [line.partition("=") for line in output.decode(errors="replace").splitlines()]
+    return {name: value.strip() for name, _, value in rows}
 
 
 def _ids(uid_map: list[str]) -> Check:
     """Whose a file is that claude makes in the workspace (see recipes/entrypoint.sh)."""
     uid, _ = host.user_ids()
     for line in uid_map:
+        if not line:
+            continue
         first, outside, count = (int(word) for word in line.split())
         if outside <= uid < outside + count:
             return Check(
@@ -121,14 +128,11 @@ def _ids(uid_map: list[str]) -> Check:
     return Check("user", WARN, f"uid {uid} is not mapped into containers", hint)
 
 
-def _disk(df: list[str]) -> list[Check]:
-    """Room on the engine's disk, from df's POSIX format; no row where df is missing."""
-    if len(df) < 2:
-        return []
-    free = int(df[1].split()[3])
-    seen = f"{free / _GIB:.1f} GiB free for the engine"
+def _disk(free: int, root: str) -> Check:
+    """Room on the engine's disk; `free` in KiB, `root` where the engine keeps its data."""
+    seen = f"{free / _GIB:.1f} GiB free for the engine ({root})"
     if free < _GIB:
-        return [Check("disk", FAIL, seen, "`docker system df` shows what takes the room")]
+        return Check("disk", FAIL, seen, "`docker system df` shows what takes the room")
     if free < 5 * _GIB:
-        return [Check("disk", WARN, seen, "an image and a few sessions may fill it")]
-    return [Check("disk", OK, seen)]
+        return Check("disk", WARN, seen, "an image and a few sessions may fill it")
+    return Check("disk", OK, seen)

@@ -18,6 +18,7 @@ from claude_container.engines.base import (
     EngineNotRunning,
     ImageMissing,
     NameTaken,
+    StoppedShort,
     Streams,
     VolumeMount,
 )
@@ -77,20 +78,30 @@ def enter(
     spec = _spec(launch, id)
     started = False
     try:
-        _create(engine, launch, spec, progress)
-        engine.copy_in(spec.name, _payload(launch).archive())
+        # By id from here on: once it is removed, the name may be another launch's.
+        container = _create(engine, launch, spec, progress)
+        engine.copy_in(container, _payload(launch).archive())
         before_start()
         started = True
         try:
-            ended = engine.attach(spec.name, launch.streams)
+            ended = engine.attach(container, launch.streams)
+        except StoppedShort:
+            started = False
+            raise KeyboardInterrupt from None
         except EngineError as error:
             started = isinstance(error, EngineNotRunning)
             raise
+        if ended.code in (model.FAILED, model.INTERRUPTED):
+            started = False
+            leftovers.remove_launch(engine, id, started=False)
+            if ended.code == model.INTERRUPTED:
+                raise KeyboardInterrupt
+            return 1
         if ended.code == 127 and launch.streams.tty:
             _check_shell(engine, spec)
         if ended.code != 0:
             # A client that was cut off (a closed pipe, a lost connection) leaves it running.
-            engine.remove(spec.name, grace=leftovers.STOP_SECONDS)
+            engine.remove(container, grace=leftovers.STOP_SECONDS)
         return ended.code
     except SessionBusy:
         raise
@@ -108,21 +119,28 @@ def _check_shell(engine: Engine, spec: ContainerSpec) -> None:
     engine.attach(bare.name, Streams(stdin=NOTHING, stdout=lambda _: None))
 
 
-def _create(engine: Engine, launch: Launch, spec: ContainerSpec, progress: images.Progress) -> None:
+def _create(engine: Engine, launch: Launch, spec: ContainerSpec, progress: images.Progress) -> str:
     """Create the container, first getting a missing image, or clearing what holds its name."""
     try:
-        engine.create(spec)
+        return engine.create(spec)
     except ImageMissing:
         images.fetch(engine, launch.image, progress)
-        engine.create(spec)
+        return engine.create(spec)
     except NameTaken:
         if leftovers.holder_is_alive(engine, launch.session):
             raise SessionBusy(
                 f"session {launch.session} is in use by another launch",
                 hint=f"leave that one first, take another conversation with --session NAME,"
-                f" or end it: {engine.name} stop {spec.name}",
+                f" or end it: {engine.name} rm --force {spec.name}",
             ) from None
-        engine.create(spec)
+    try:
+        return engine.create(spec)
+    except NameTaken as error:
+        raise SessionBusy(
+            f"a container that is not ours has the name {spec.name}",
+            evidence=error.evidence,
+            hint="rename or remove that one, or take another conversation with --session NAME",
+        ) from None
 
 
 def _spec(launch: Launch, id: str) -> ContainerSpec:

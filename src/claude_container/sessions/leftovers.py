@@ -8,12 +8,16 @@ its launch made and never used.
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 from claude_container import host
 from claude_container.engines.base import Container, Engine, EngineError
 from claude_container.sessions import model
 
 STOP_SECONDS = 5  # that claude has to end by itself
-_LABELS = (model.SESSION, model.LAUNCHER, model.LAUNCH)
+_START_SECONDS = 600  # from create to start: less than a second, as a rule
+_LABELS = (model.SESSION, model.LAUNCHER, model.LAUNCH, model.CREATED)
 
 
 def sweep(engine: Engine) -> list[str]:
@@ -48,6 +52,15 @@ def _containers(engine: Engine) -> list[Container]:
 
 
 def _is_dead(container: Container) -> bool:
+    """Whether its launcher is gone, or so slow to start it that it must be.
+
+    The second is for launchers that cannot be looked at from here: in another
+    container or on another machine, or before a restart of this one.
+    """
+    if container.state == "created":
+        created = container.labels.get(model.CREATED, "")
+        if created.isdigit() and time.time() - int(created) > _START_SECONDS:
+            return True
     return host.launcher_is_gone(container.labels.get(model.LAUNCHER, ""))
 
 
@@ -59,10 +72,16 @@ def _clear(engine: Engine, container: Container) -> str:
 
 
 def _remove(engine: Engine, container: Container) -> bool:
-    """Remove a container; tell whether it had ever started."""
-    started = container.state != "created"
-    engine.remove(container.id, grace=STOP_SECONDS if started else 0)
-    return started
+    """Remove a container; tell whether it had ever started.
+
+    One that was listed as created may have run since, and be gone: only one that
+    lets itself be removed without force is known never to have started.
+    """
+    if container.state == "created":
+        with contextlib.suppress(EngineError):
+            return not engine.remove(container.id, force=False)
+    engine.remove(container.id, grace=STOP_SECONDS)
+    return True
 
 
 def _remove_volumes(engine: Engine, launch: str) -> None:

@@ -19,6 +19,10 @@ VERSION = PREFIX + "version"
 LAUNCHER = PREFIX + "launcher"  # host.launcher_id() of the process that made it
 LAUNCH = PREFIX + "launch"  # one launch: a volume made in a launch that failed goes with it
 
+# How the entrypoint ends when it did not come to claude: claude's own codes are others.
+FAILED = 95  # it said why
+INTERRUPTED = 96
+
 WORKSPACE = "/workspace"
 STATE = "/var/lib/claude-container/state"
 

@@ -66,9 +66,7 @@ class Payload:
     def _gitconfig(self) -> str:
         """The system's git configuration: who commits, unless the user or repository says."""
         name, email = map(_quoted, self.identity)
-        return (
-            f"[user]\n\tname = {name}\n\temail = {email}\n[safe]\n\tdirectory = {model.WORKSPACE}\n"
-        )
+        return f"[user]\n\tname = {name}\n\temail = {email}\n"
 
 
 def _quoted(value: str) -> str:

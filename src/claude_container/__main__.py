@@ -1,3 +1,0 @@
-from claude_container.cli.main import main
-
-raise SystemExit(main())
