@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import TOKEN, Cli, StartModel, clean_environment, sh
+from claude_container.sessions import model as names
+from tests.conftest import PROGRAM, TOKEN, Cli, StartModel, clean_environment, sh
 from tests.running import HOLD, bash, held
 
 pytestmark = pytest.mark.engine
 
+DOCKER_SOCKET = "/var/run/docker.sock"
 ECHO = {"turns": [], "echo": True}
 
 
@@ -138,7 +141,6 @@ sys.exit(main.main(sys.argv[3:]))
 def test_every_file_belongs_to_the_user_and_nothing_else_changed(
     uid: int, session: str, start_model: StartModel, home: Path
 ) -> None:
-    socket = os.stat("/var/run/docker.sock")
     workspace = Path(sh("mktemp", "-d", "/tmp/cctest-XXXXXX").strip())
     try:
         (workspace / "dir").mkdir(mode=0o750)
@@ -150,11 +152,11 @@ def test_every_file_belongs_to_the_user_and_nothing_else_changed(
         before = {path: _owner_and_mode(path) for path in [workspace, *workspace.rglob("*")]}
         make = "mkdir new && echo x >new/file && cd /workspace && git init -q ."
         model = start_model([bash(make)])
-        as_user = [sys.executable, "-c", _AS_USER, str(uid), str(socket.st_gid)]
+        as_user = [sys.executable, "-c", _AS_USER, str(uid), str(os.stat(DOCKER_SOCKET).st_gid)]
         done = subprocess.run(
             [*as_user, "-s", session, *model.flags, "--", "-p", "make a file"],
             cwd=workspace,
-            env={**clean_environment(workspace), "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
+            env={**clean_environment(Path("/nonexistent")), "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
             capture_output=True,
             text=True,
         )
@@ -230,6 +232,78 @@ def test_a_company_certificate_reaches_claude_and_its_tools(
     assert json.loads((project / "curl").read_text()) == {"ok": True}
     assert "not found" in (project / "git").read_text()
     assert (project / "py").read_text() == ""
+
+
+def test_a_warm_launch_makes_four_engine_calls(
+    cli: Cli, session: str, image: str, tmp_path: Path
+) -> None:
+    """The sweep for what dead launchers left (ps), and create, cp, start."""
+    wrapper = tmp_path / "bin" / "docker"
+    wrapper.parent.mkdir()
+    calls = tmp_path / "calls"
+    wrapper.write_text(f'#!/bin/sh\necho "$1" >>"{calls}"\nexec {shutil.which("docker")} "$@"\n')
+    wrapper.chmod(0o755)
+    path = f"{wrapper.parent}:{os.environ['PATH']}"
+    args = ["-s", session, "--", "--version"]
+    assert cli(*args, CLAUDE_CODE_OAUTH_TOKEN=TOKEN).code == 0
+    assert cli(*args, PATH=path, CLAUDE_CODE_OAUTH_TOKEN=TOKEN).code == 0
+    assert sorted(calls.read_text().split()) == ["cp", "create", "ps", "start"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="giving files to others takes root")
+def test_a_mount_below_the_state_or_the_home_keeps_its_owner(session: str, image: str) -> None:
+    """The entrypoint gives both to the user, but what is mounted there is the host's."""
+    outer = Path(sh("mktemp", "-d", "/tmp/cctest-XXXXXX").strip())
+    try:
+        outer.chmod(0o755)
+        workspace = outer / "workspace"
+        workspace.mkdir()
+        os.chown(workspace, 1000, 1000)
+        mounted = {}
+        for name, target in (("a", f"{names.STATE}/skills"), ("b", "/home/claude")):
+            folder = outer / name
+            folder.mkdir()
+            (folder / "file").touch()
+            os.chown(folder, 4242, 4242)
+            os.chown(folder / "file", 4243, 4243)
+            mounted[folder] = target
+        flags = [word for folder, to in mounted.items() for word in ("--mount", f"{folder}:{to}")]
+        as_user = [sys.executable, "-c", _AS_USER, "1000", str(os.stat(DOCKER_SOCKET).st_gid)]
+        done = subprocess.run(
+            [*as_user, "-s", session, *flags, "--", "--version"],
+            cwd=workspace,
+            env={**clean_environment(Path("/nonexistent")), "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        for folder in mounted:
+            assert _owner_and_mode(folder)[0] == (4242, 4242)
+            assert _owner_and_mode(folder / "file")[0] == (4243, 4243)
+    finally:
+        sh("rm", "-r", str(outer))
+
+
+def test_with_nobody_to_read_its_errors_claude_still_ends(
+    cli: Cli, session: str, start_model: StartModel, project: Path, image: str
+) -> None:
+    (project / "Dockerfile").write_text(
+        f"FROM {image}\n"
+        "RUN printf '#!/bin/sh\\nseq 1 40000 >&2\\necho ended\\n' >/usr/local/bin/claude\n"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [PROGRAM, "-s", session, "--trust"],
+            cwd=project,
+            env={**os.environ, "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=full,
+            timeout=120,
+        )
+    tag = sh("docker", "images", "claude-dev-my-project-n-code", "--format", "{{.ID}}").split()
+    sh("docker", "image", "rm", "--force", *tag)
+    assert done.stdout == b"ended\n"
 
 
 def test_a_second_launch_of_a_session_is_refused(

@@ -145,11 +145,18 @@ def test_control_z_does_not_leave_a_dead_terminal(launch: Open, start_model: Sta
     assert leave(terminal) == 0
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"numStartups": 3, "hasCompletedOnboarding": false, "projects": {"/x": {}}}',
+        '{"hasCompletedOnboarding": true, "projects": {"/x": {"hasTrustDialogAccepted": true}}}',
+        '{"projects": {"/workspace": {"hasTrustDialogAccepted": false}}}',
+    ],
+)
 def test_a_copied_configuration_asks_nothing_either(
-    launch: Open, session: str, start_model: StartModel, image: str
+    config: str, launch: Open, session: str, start_model: StartModel, image: str
 ) -> None:
     """A ~/.claude.json from elsewhere: onboarded or not, and this directory never trusted."""
-    config = '{"numStartups": 3, "hasCompletedOnboarding": false, "projects": {"/x": {}}}'
     write = ["sh", "-c", f"echo '{config}' >/s/.claude.json"]
     sh("docker", "run", "--rm", "-v", f"claude-state-{session}:/s", image, *write)
     terminal = launch(*start_model({"turns": [], "echo": True}).flags)
@@ -168,6 +175,19 @@ def test_control_c_ends_a_headless_run(
     terminal.type("\x03")
     terminal.wait()  # the code is claude's own: 2.1.330 says 0 where a tool was running
     assert session not in sh("docker", "ps", "--all", "--format", "{{.Names}}")
+
+
+def test_control_c_at_the_start_leaves_nothing(launch: Open, session: str) -> None:
+    """At whatever moment: on the way to the container, in its entrypoint, or in claude."""
+    for delay in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6):
+        terminal = launch("--network", "none", "--", "-p", "hello")
+        time.sleep(delay)  # not a wait: the moment is what is tested
+        terminal.type("\x03")
+        code, screen = terminal.wait(), terminal.read()
+        # claude itself, once it listens, may call it an ordinary end
+        assert code == 0 or (code == 130 and "interrupted" in screen), screen
+        assert "Error response" not in screen
+        assert session not in sh("docker", "ps", "--all", "--format", "{{.Names}}")
 
 
 def test_in_ci_there_is_no_terminal_and_no_colour(

@@ -100,7 +100,9 @@ class Console:
         return click.style(text, fg=color, bold=True)
 
     def _line(self, text: str) -> None:
-        click.echo(text, err=True, color=wants_color(sys.stderr, self._environ))
+        # With nobody left to read it, what was asked for still goes on.
+        with contextlib.suppress(OSError):
+            click.echo(text, err=True, color=wants_color(sys.stderr, self._environ))
 
 
 class _Spinner:

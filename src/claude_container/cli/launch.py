@@ -105,6 +105,8 @@ def run(console: Console, engine: Engine, launch: Launch) -> int:
 
     with sweeping(console, engine):
         code = enter.enter(engine, launch, console, before_start)
+    if launch.streams.tty and code == 130:
+        console.warn("interrupted")
     if talking and code == 0:
         named = launch.session != model.default_name(launch.directory)
         again = f"claude-container{f' -s {launch.session}' if named else ''} --continue"
