@@ -30,8 +30,8 @@ def run(argv: list[str], folder: str) -> float:
     subprocess.run(
         argv,
         check=True,
-        cwd=folder,
-        env={**environ, "HOME": folder, "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
+        cwd=f"{folder}/project",
+        env={**environ, "HOME": f"{folder}/home", "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
@@ -48,7 +48,16 @@ def launch(folder: str) -> list[float]:
     """A whole launch against `docker run` of the same image and command."""
     command = ["--dangerously-skip-permissions", "--version"]
     session = f"bench-{uuid.uuid4().hex[:8]}"
-    bare = ["docker", "run", "--rm", "-e", "IS_SANDBOX=1", "-v", f"{folder}:/workspace", IMAGE]
+    bare = [
+        "docker",
+        "run",
+        "--rm",
+        "-e",
+        "IS_SANDBOX=1",
+        "-v",
+        f"{folder}/project:/workspace",
+        IMAGE,
+    ]
     try:
         return pairs(
             [OURS, "--session", session, "--", "--version"], [*bare, "claude", *command], folder, 15
@@ -98,6 +107,8 @@ def main() -> None:
     print("| what | median | min – max | aim |\n|---|---|---|---|")
     for what, (measure, aim) in ROWS.items():
         with tempfile.TemporaryDirectory(prefix="claude-container-bench-") as folder:
+            for name in ("home", "project"):
+                Path(folder, name).mkdir()
             ratios = measure(folder)
         spread = f"{min(ratios):.2f} – {max(ratios):.2f}" if len(ratios) > 1 else ""
         print(f"| {what} | {statistics.median(ratios):.2f} | {spread} | {aim} |", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -347,4 +348,40 @@ def test_an_image_that_cannot_be_had_is_told(launch: Launch) -> None:
         enter(engine, launch, Progress())
     with pytest.raises(ImageMissing, match="cannot build the image"):
         enter(engine, buildable(launch), Progress())
+    assert (names(engine), volumes(engine)) == ([], [])
+
+
+# What a listing said may be over by the time it is acted on
+
+
+def test_a_launch_that_ran_since_it_was_listed_keeps_its_conversation(
+    engine: Memory, dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave(engine, dead)
+    stale = engine.containers({model.LAUNCHER: None}, (model.LAUNCHER, model.LAUNCH))
+    engine.remove(CONTAINER)  # as the engine does when claude has ended
+    monkeypatch.setattr(engine, "containers", lambda having, labels: stale)
+    leftovers.sweep(engine)
+    assert volumes(engine) == [VOLUME]
+
+
+def test_a_container_nobody_started_for_long_is_a_leftover_whoever_made_it(engine: Memory) -> None:
+    """Its launcher may be on another machine, and it holds a token."""
+    labels = {model.LAUNCHER: "elsewhere:1:1", model.LAUNCH: "x", model.SESSION: "talk"}
+    for name, created in (("old", "1000000000"), ("new", str(int(time.time())))):
+        spec = ContainerSpec("claude:1", name, ("true",), labels={**labels, model.CREATED: created})
+        engine.create(spec)
+    leftovers.sweep(engine)
+    assert names(engine) == ["new"]
+
+
+@pytest.mark.parametrize("code", [model.FAILED, model.INTERRUPTED])
+def test_where_the_entrypoint_did_not_come_to_claude_no_new_volume_stays(
+    engine: Memory, launch: Launch, code: int
+) -> None:
+    ends = contextlib.nullcontext()
+    if code == model.INTERRUPTED:
+        ends = pytest.raises(KeyboardInterrupt)
+    with ends:
+        assert enter(engine, replace(launch, claude_args=(str(code),)), Progress()) == 1
     assert (names(engine), volumes(engine)) == ([], [])

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import socket
 import stat
 import sys
 from collections.abc import Mapping
@@ -144,7 +143,7 @@ def _machine() -> str:
     A pid means nothing outside of them. Machine ids are missing in containers and
     the same in cloned machines, hence all of these together.
     """
-    parts = [socket.gethostname(), _read("/etc/machine-id")]
+    parts = ["" if sys.platform == "win32" else os.uname().nodename, _read("/etc/machine-id")]
     parts.append(_read("/proc/sys/kernel/random/boot_id"))
     with contextlib.suppress(OSError):
         parts.append(os.readlink("/proc/self/ns/pid"))

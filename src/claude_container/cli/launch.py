@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,6 +61,8 @@ def plan(call: Call, dockerfile: str | None, flags: dict[str, Any]) -> tuple[Lau
         trust=flags["trust"],
     )
     if dockerfile and not os.path.lexists(dockerfile):
+        import difflib
+
         close = difflib.get_close_matches(dockerfile, VERBS, 1)
         hint = f"did you mean the verb {close[0]}?" if close else "verbs: " + ", ".join(VERBS)
         raise UsageError(f"there is no file (and no verb) {dockerfile}", hint=hint)
