@@ -210,14 +210,15 @@ def test_limits_mounts_variables_and_ports_reach_the_container(
 
 
 def test_a_company_certificate_reaches_claude_and_its_tools(
-    cli: Cli, session: str, start_model: StartModel, tmp_path: Path, project: Path
+    cli: Cli, session: str, start_model: StartModel, tmp_path: Path, project: Path, image: str
 ) -> None:
     pem = tmp_path / "tls.pem"
     cert = tmp_path / "ca.crt"
     sh(
+        *("docker", "run", "--rm", "--network", "none", "-v", f"{tmp_path}:/o", image),
         *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
         *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"),
-        *("-keyout", str(tmp_path / "key.pem"), "-out", str(cert)),
+        *("-keyout", "/o/key.pem", "-out", "/o/ca.crt"),
     )
     pem.write_text((tmp_path / "key.pem").read_text() + cert.read_text())
     fetch = (
