@@ -59,13 +59,26 @@ def test_a_dockerfile_is_built_once_and_again_when_it_changed(
     assert "→ building" in launch(cli, session, repository, "--build").stderr
 
 
+def test_what_lies_beside_a_directory_named_docker_is_not_sent(
+    cli: Cli, session: str, repository: Path, image: str
+) -> None:
+    (repository / "secret").write_text("of another project")
+    folder = repository / "docker"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(f"FROM {image}\nCOPY secret /stolen\n")
+    ran = launch(cli, session, folder, "--trust")
+    assert ran.code == 1
+    assert "secret" in ran.stderr
+
+
 def test_a_named_dockerfile_needs_no_other_word(
     cli: Cli, session: str, repository: Path, image: str
 ) -> None:
-    (repository / "other").mkdir()
-    (repository / "other" / "near").write_text("x")
-    (repository / "other" / "My.Dockerfile").write_text(f"FROM {image}\nCOPY near /near\n")
-    assert launch(cli, session, repository, "other/My.Dockerfile").code == 0
+    other = repository / repository.name  # so that its image goes, too
+    other.mkdir()
+    (other / "near").write_text("x")
+    (other / "My.Dockerfile").write_text(f"FROM {image}\nCOPY near /near\n")
+    assert launch(cli, session, repository, f"{other.name}/My.Dockerfile").code == 0
 
 
 def test_a_build_that_fails_shows_its_end(cli: Cli, session: str, repository: Path) -> None:
