@@ -1,28 +1,161 @@
-"""The host's git: one builder for its environment, and what we ask of it."""
+"""The host's git: one builder for its environment, and the repository we stand in."""
 
 from __future__ import annotations
 
 import os
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container import process
-from claude_container.process import Completed, ProgramMissing
+from claude_container.errors import ClaudeContainerError, UsageError
+from claude_container.process import Attached, Completed, ProgramMissing
+
+# Of GIT_ variables only what is about the user. The others may come from a hook that
+# called us, and point into its own repository.
+_KEPT = {
+    *(f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")),
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
+}
+# No hook runs: what comes out of a session may lie where core.hooksPath points.
+_ALWAYS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
+# What a user's own diff may look like, and who shows it.
+_SHOWN = frozenset({"GIT_PAGER", "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS"})
 
 
-def git(*args: str, cwd: Path, check: bool = True) -> Completed:
+class NoRepository(ClaudeContainerError):
+    """A folder is in no git repository, or in one without a working tree."""
+
+
+def git(
+    *args: str,
+    cwd: Path,
+    check: bool = True,
+    input: bytes | None = None,
+    env: Mapping[str, str | None] | None = None,
+    timeout: float | None = 600.0,
+) -> Completed:
     """Run git with hooks off, in English, and asking nothing. Raises ProcessError.
 
-    GIT_ variables are not inherited: a hook that called us has some that point
-    into its own repository. Never called in a tree that an agent could write,
-    whose configuration would count here.
+    Never called in a tree that an agent could write, whose configuration would
+    count here.
     """
-    inherited = dict.fromkeys(name for name in os.environ if name.startswith("GIT_"))
     return process.run(
-        ["git", "-c", "core.hooksPath=/dev/null", *args],
+        ["git", *_ALWAYS, *args],
         cwd=cwd,
-        env={**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
+        env={**_environment(), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
         check=check,
+        input=input,
+        timeout=timeout,
     )
+
+
+def show(*args: str, cwd: Path) -> Attached:
+    """Run git on the user's own terminal, with pager, colours and language as they set them."""
+    return process.attach(["git", *_ALWAYS, *args], cwd=cwd, env=_environment(keep=_SHOWN))
+
+
+def _environment(keep: frozenset[str] = frozenset()) -> dict[str, str | None]:
+    """What changes for git: GIT_ variables go, and its remote helper is found.
+
+    git looks for `git-remote-claude-container` on PATH only (seen with 2.39).
+    """
+    dropped = [n for n in os.environ if n.startswith("GIT_") and n not in _KEPT | keep]
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    return {**dict.fromkeys(dropped), "PATH": path}
+
+
+@dataclass(frozen=True)
+class Repository:
+    """The user's own repository, as seen from one of its working trees.
+
+    `common` is where all its worktrees keep refs and objects, and so what it is
+    known by. `branch` is None for a detached HEAD, `head` for an unborn branch.
+    """
+
+    top: Path
+    git_dir: Path
+    common: Path
+    branch: str | None
+    head: str | None
+    shallow: bool = False
+
+    def git(
+        self,
+        *args: str,
+        check: bool = True,
+        input: bytes | None = None,
+        env: Mapping[str, str | None] | None = None,
+    ) -> Completed:
+        """git(), at the root of the working tree."""
+        return git(*args, cwd=self.top, check=check, input=input, env=env)
+
+    def commit(self, revision: str) -> str | None:
+        """The id of the commit that a revision means, or None."""
+        spec = f"{revision}^{{commit}}"
+        shown = self.git("rev-parse", "--verify", "--quiet", "--end-of-options", spec, check=False)
+        return shown.text or None
+
+    def refs(self, *patterns: str) -> dict[str, str]:
+        """Refs that match for-each-ref's patterns, each with the id of its object."""
+        shown = self.git("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
+        rows = (line.split(" ", 1) for line in shown.text.splitlines())
+        return {name: id for id, name in rows}
+
+    def update_refs(self, new: Mapping[str, str | None], *, message: str = "") -> None:
+        """Set refs (None: delete them), all of them or none. Raises ProcessError."""
+        lines = [
+            f"delete {name}\n" if id is None else f"update {name} {id}\n"
+            for name, id in new.items()
+        ]
+        reason = ["-m", message] if message else []
+        self.git("update-ref", *reason, "--stdin", input="".join(lines).encode())
+
+    def write_blob(self, content: bytes) -> str:
+        return self.git("hash-object", "-w", "--stdin", input=content).text
+
+
+def find(folder: Path) -> Repository | None:
+    """The repository that a folder is in, or None. Raises NoRepository for a bare one."""
+    asked = git(
+        "rev-parse",
+        "--path-format=absolute",
+        "--is-inside-work-tree",
+        "--git-dir",
+        "--git-common-dir",
+        "--is-shallow-repository",
+        cwd=folder,
+        check=False,
+    )
+    if asked.code != 0:
+        if "not a git repository" in asked.error_text:
+            return None
+        raise NoRepository(f"git refuses {folder}", evidence=asked.error_text)
+    inside, git_dir, common, shallow = _lines(asked, 4, folder)
+    if inside != "true":
+        raise NoRepository(
+            f"{folder} is in a repository without a working tree",
+            hint="go to a clone or worktree of it: git worktree add ../work",
+        )
+    top = _lines(git("rev-parse", "--show-toplevel", cwd=folder), 1, folder)[0]
+    branch = git("symbolic-ref", "--quiet", "HEAD", cwd=folder, check=False).text
+    head = git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", cwd=folder, check=False).text
+    return Repository(
+        top=Path(top),
+        git_dir=Path(git_dir),
+        common=Path(common).resolve(),
+        branch=branch.removeprefix("refs/heads/") or None,
+        head=head or None,
+        shallow=shallow == "true",
+    )
+
+
+def _lines(done: Completed, count: int, folder: Path) -> Sequence[str]:
+    lines = os.fsdecode(done.stdout).rstrip("\n").split("\n")
+    if len(lines) != count:
+        raise UsageError(f"the path of this repository holds a line break: {str(folder)!r}")
+    return lines
 
 
 def identity() -> tuple[str, str] | None:

@@ -200,6 +200,8 @@ def attach(
     stdin: int | None = None,
     stdout: Callable[[bytes], None] | None = None,
     hold_back: bytes = b"",
+    env: Mapping[str, str | None] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
 ) -> Attached:
     """Run a command that shares our terminal, and return how it ended.
 
@@ -217,7 +219,8 @@ def attach(
                 stdin=stdin,
                 stdout=subprocess.PIPE if stdout else None,
                 stderr=subprocess.PIPE,
-                env=environment(),
+                env=environment(env),
+                cwd=cwd,
             )
         except (FileNotFoundError, PermissionError) as error:
             raise ProgramMissing(f"{argv[0]} is not installed", command=argv) from error

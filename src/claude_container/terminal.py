@@ -1,8 +1,9 @@
-"""The terminal's modes, put back as they were."""
+"""The terminal: its modes, put back as they were, and text that cannot drive it."""
 
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Iterator
 
 
@@ -24,3 +25,17 @@ def terminal_restored() -> Iterator[None]:
     finally:
         with contextlib.suppress(termios.error):
             termios.tcsetattr(0, termios.TCSADRAIN, saved)
+
+
+def visible(text: str) -> str:
+    """Text of an agent's on one line, in which nothing moves a cursor, hides or reorders.
+
+    Controls, format characters (bidirectional ones, for example) and what is no
+    character at all (half a surrogate, from a name that is not UTF-8) show as escapes.
+    """
+    return "".join(
+        character.encode("unicode_escape", "surrogatepass").decode()
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else character
+        for character in text
+    )

@@ -23,6 +23,11 @@ LAUNCH = PREFIX + "launch"  # one launch: a volume made in a launch that failed 
 FAILED = 95  # it said why
 INTERRUPTED = 96
 
+# What only a git session's volumes say: where it came from.
+REPOSITORY = PREFIX + "repository"  # the common git folder of the user's repository
+BRANCH = PREFIX + "branch"
+BASE = PREFIX + "base"  # the commit it began with; refs/claude-container/NAME/base moves on
+
 WORKSPACE = "/workspace"
 STATE = "/var/lib/claude-container/state"
 
@@ -46,6 +51,21 @@ def default_name(directory: Path) -> str:
 
 def state_volume(session: str) -> str:
     return f"claude-state-{session}"
+
+
+def session_volume(session: str) -> str:
+    return f"claude-session-{session}"
+
+
+def ref(session: str, name: str) -> str:
+    """A ref of ours in the user's repository: no session moves any outside of its own folder.
+
+    base: what the session began with (the snapshot of uncommitted work, where it took
+    some) or was last brought up to; head: what its HEAD was when it was last looked
+    at; other/N: its other branches then; look: the figures of that look, a JSON blob;
+    merged: what was taken (taken.py).
+    """
+    return f"refs/claude-container/{session}/{name}"
 
 
 def container_name(session: str) -> str:
