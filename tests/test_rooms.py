@@ -28,7 +28,7 @@ ROWS = (
     {"images", "credentials"},
     {"sessions"},
     {"demo"},
-    {"cli"},
+    {"cli", "remote_helper"},
     {"start"},
 )
 RANK = {room: rank for rank, row in enumerate(ROWS) for room in row}

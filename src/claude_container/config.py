@@ -20,7 +20,7 @@ from claude_container.errors import ClaudeContainerError, UsageError
 PROJECT_FILE = ".claude-container.toml"
 USER_FILE = "config.toml"
 _TRUST_FILE = "trusted.json"
-PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit"})
+PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit", "include"})
 PROJECT_MAY_IF_TRUSTED = frozenset({"image", "dockerfile", "publish"})
 # CLAUDE_CONTAINER_IMAGE and so on.
 _VARIABLES = frozenset({"image", "engine", "network", "memory", "cpus", "ca_file"})
@@ -44,6 +44,9 @@ class Settings:
     cpus: str | int | float | None = None
     pids_limit: int | None = None
     ca_file: str | None = None
+    identity: str | None = None
+    include: tuple[str, ...] = ()
+    fetch_limit: str | int | None = None
 
     def over(self, lower: Settings) -> Settings:
         """These settings, and where they say nothing the lower ones."""

@@ -87,9 +87,10 @@ class Repository:
         check: bool = True,
         input: bytes | None = None,
         env: Mapping[str, str | None] | None = None,
+        timeout: float | None = 600.0,
     ) -> Completed:
         """git(), at the root of the working tree."""
-        return git(*args, cwd=self.top, check=check, input=input, env=env)
+        return git(*args, cwd=self.top, check=check, input=input, env=env, timeout=timeout)
 
     def commit(self, revision: str) -> str | None:
         """The id of the commit that a revision means, or None."""
@@ -156,6 +157,12 @@ def _lines(done: Completed, count: int, folder: Path) -> Sequence[str]:
     if len(lines) != count:
         raise UsageError(f"the path of this repository holds a line break: {str(folder)!r}")
     return lines
+
+
+def quoted(value: str) -> str:
+    """A value as git-config(1) reads it back."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def identity() -> tuple[str, str] | None:

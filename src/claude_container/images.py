@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -69,6 +70,15 @@ def default(environ_proxies: Mapping[str, str], ca: bytes) -> Choice:
         arguments=dict.fromkeys(environ_proxies),
     )
     return Choice(DEFAULT, "the default image", pull=True, build=build)
+
+
+def standard() -> Choice:
+    """The default image, with proxies and certificates as the environment names them."""
+    ca = b""
+    if named := host.ca_file(os.environ):
+        with contextlib.suppress(OSError):
+            ca = host.read_regular(Path(named[0]), limit=16 << 20)
+    return default(host.proxies(os.environ), ca)
 
 
 def project(directory: Path, dockerfile: Path, environ_proxies: Mapping[str, str]) -> Choice:

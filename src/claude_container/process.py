@@ -199,6 +199,7 @@ def attach(
     *,
     stdin: int | None = None,
     stdout: Callable[[bytes], None] | None = None,
+    stderr: Callable[[bytes], None] | None = None,
     hold_back: bytes = b"",
     env: Mapping[str, str | None] | None = None,
     cwd: str | os.PathLike[str] | None = None,
@@ -206,8 +207,8 @@ def attach(
     """Run a command that shares our terminal, and return how it ended.
 
     stdin and stdout are our own unless given (`stdin` a file descriptor or
-    NOTHING, `stdout` a callback for what is written). stderr is passed on and
-    its end kept; lines that begin with `hold_back` are only kept, since what an
+    NOTHING, `stdout` and `stderr` callbacks for what is written). stderr is passed
+    on and its end kept; lines that begin with `hold_back` are only kept, since what an
     engine's client says of itself is for us to say. ^C goes to the whole
     foreground group, so the client passes it on and we wait for it; TERM and HUP
     end the client. The terminal's modes are put back whatever happens.
@@ -224,7 +225,7 @@ def attach(
             )
         except (FileNotFoundError, PermissionError) as error:
             raise ProgramMissing(f"{argv[0]} is not installed", command=argv) from error
-        errors = _Errors(hold_back)
+        errors = _Errors(hold_back, stderr or _own_stderr)
         pumps = [_pump(child.stderr, errors.feed)]
         if stdout:
             pumps.append(_pump(child.stdout, stdout))
@@ -248,8 +249,9 @@ class _Errors:
     With nobody to read it, it is still drained, or the writer would stop.
     """
 
-    def __init__(self, hold_back: bytes) -> None:
+    def __init__(self, hold_back: bytes, sink: Callable[[bytes], None]) -> None:
         self.tail = bytearray()
+        self._sink = sink
         self._hold_back = hold_back
         self._line = b""
         self._shown = 0  # bytes of the line
@@ -272,9 +274,13 @@ class _Errors:
 
     def _show(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.buffer.write(self._line[self._shown :])
-            sys.stderr.buffer.flush()
+            self._sink(self._line[self._shown :])
         self._shown = len(self._line)
+
+
+def _own_stderr(written: bytes) -> None:
+    sys.stderr.buffer.write(written)
+    sys.stderr.buffer.flush()
 
 
 def _pump(source: IO[bytes] | None, sink: Callable[[bytes], None]) -> threading.Thread:

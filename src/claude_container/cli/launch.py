@@ -43,16 +43,22 @@ _TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TZ")
 @click.pass_obj
 def command(call: Call, /, dockerfile: str | None, **flags: Any) -> int:
     """Run Claude Code in a container, in the current directory."""
-    launch, engine = plan(call, dockerfile, flags)
-    return run(call.console, engine, launch)
-
-
-def plan(call: Call, dockerfile: str | None, flags: dict[str, Any]) -> tuple[Launch, Engine]:
-    """Decide everything about a launch; the engine is not asked anything yet."""
     directory = settings.working_directory()
     settings.check_workspace(directory)
     name = flags["session"]
     session = model.default_name(directory) if name is None else model.check_name(name)
+    launch, engine = plan(call, directory, session, flags, dockerfile)
+    return run(call.console, engine, launch)
+
+
+def plan(
+    call: Call,
+    directory: Path,
+    session: str,
+    flags: dict[str, Any],
+    dockerfile: str | None = None,
+) -> tuple[Launch, Engine]:
+    """Decide everything about a launch; the engine is not asked anything yet."""
     resolved = settings.resolve(
         call.console,
         directory,
@@ -86,8 +92,8 @@ def plan(call: Call, dockerfile: str | None, flags: dict[str, Any]) -> tuple[Lau
         cpus=None if chosen.cpus is None else str(chosen.cpus),
         pids=DEFAULT_PIDS if chosen.pids_limit is None else chosen.pids_limit,
         ca=ca,
-        identity=git.identity(),
-        continue_=flags["continue_"],
+        identity=settings.identity(chosen.identity) or git.identity(),
+        continue_="yes" if flags["continue_"] else "no",
         rebuild=flags["build"],
     )
     return launch, engines.get(chosen.engine)
@@ -116,12 +122,16 @@ def run(console: Console, engine: Engine, launch: Launch) -> int:
 
 
 def choose_image(directory: Path, resolved: Resolved, ca: bytes) -> images.Choice:
-    proxies = host.proxies(os.environ)
     if resolved.dockerfile:
-        return images.project(directory, resolved.dockerfile, proxies)
+        return images.project(directory, resolved.dockerfile, host.proxies(os.environ))
     if resolved.settings.image:
         return images.named(resolved.settings.image, resolved.image_source)
-    return images.default(proxies, ca)
+    return standard_image(ca)
+
+
+def standard_image(ca: bytes) -> images.Choice:
+    """The default image, which also does what git has to do in a session's volume."""
+    return images.default(host.proxies(os.environ), ca)
 
 
 def find_token(env: Mapping[str, str]) -> Token | None:

@@ -21,13 +21,26 @@ from claude_container.process import redact
 LAUNCH = "launch"
 # A verb's module is imported when it is called, so that each costs only itself.
 VERBS = {
+    "start": "a session of its own: Claude on a copy of this repository",
     "demo": "the whole loop, offline: the real Claude Code against a scripted model",
     "doctor": "check engine, image, token, disk and platform, and say what to do",
     "trust": "trust this directory's own Dockerfile and settings",
     "untrust": "forget what was said about trusting this directory",
 }
 # The original's flags, and the words they are short for.
-FLAGS = {"--verify": ["doctor"], "-v": ["doctor"]}
+FLAGS = {
+    "--git-session": "start",
+    "-g": "start",
+    "--diff-session": "diff",
+    "--merge-session": "merge",
+    "--list-sessions": "list",
+    "--delete-session": "delete",
+    "--cleanup": "cleanup",
+    "--verify": "doctor",
+    "-v": "doctor",
+}
+# The verbs for which there may be words after --.
+_PASSING = {LAUNCH, "start", "exec", "diff"}
 
 EPILOG = """What follows -- goes to claude unchanged:
 
@@ -53,14 +66,13 @@ class VerbGroup(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] in FLAGS:
-            args = [*FLAGS[args[0]], *args[1:]]
+        args = _translated(args)
         own = {"--help", "-h", "--version", "-V"}
         if not args or args[0] not in VERBS:
             # Wherever --help stands: without a verb it is about all of this.
             asked = [word for word in args if word in own]
             args = asked[:1] or [LAUNCH, *args]
-        if args[0] in VERBS and ctx.obj.passed:
+        if args[0] in VERBS and args[0] not in _PASSING and ctx.obj.passed:
             # `trust -- -folder` must not mean this directory.
             raise click.UsageError(f"what follows -- goes to claude, and {args[0]} starts none")
         return super().parse_args(ctx, args)
@@ -82,6 +94,17 @@ class VerbGroup(click.Group):
             formatter.write_dl(list(dict.fromkeys(rows)))
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
+
+
+def _translated(args: list[str]) -> list[str]:
+    """The original's flags as verbs: `--auto --merge-session NAME` is `merge --auto NAME`."""
+    if args and args[0] in VERBS:
+        return args
+    for at, word in enumerate(args):
+        flag, equals, value = word.partition("=")
+        if flag in FLAGS:
+            return [FLAGS[flag], *args[:at], *([value] if equals else []), *args[at + 1 :]]
+    return args
 
 
 @click.group(
@@ -156,7 +179,7 @@ class Call:
 
     def __init__(self, console: Console, claude_args: tuple[str, ...], *, passed: bool) -> None:
         self.console = console
-        self.claude_args = claude_args
+        self.claude_args = claude_args  # or another verb's words after --
         self.passed = passed
 
 

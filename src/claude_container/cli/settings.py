@@ -236,6 +236,26 @@ def publish(word: str, *, only_local: bool = False) -> str:
     return f"{ip}:{match['host']}:{match['inner'] or match['host']}{match['proto'] or ''}"
 
 
+def identity(said: str | None) -> tuple[str, str] | None:
+    """(name, email) of a setting "Name <email>". Raises UsageError."""
+    if said is None:
+        return None
+    match = re.fullmatch(r"\s*([^<>\n]+?)\s*<([^<>\s]+)>\s*", said)
+    if not match:
+        raise UsageError(f'identity = "{said}" is not "Name <email>"')
+    return match[1], match[2]
+
+
+def size(said: str | int | None, default: int) -> int:
+    """Bytes of a setting such as "20g" or "500m". Raises UsageError."""
+    if said is None:
+        return default
+    match = re.fullmatch(r"(\d+)([kmgt]?)b?", str(said).lower())
+    if not match or int(match[1]) == 0:
+        raise UsageError(f"{said!r} is no size", hint='such as "500m" or "20g"')
+    return int(match[1]) << (10 * " kmgt".index(match[2] or " "))
+
+
 def certificate(path: str | None) -> bytes:
     """The company's certificates: the file that was set, else one that variables name.
 

@@ -71,7 +71,7 @@ class VolumeMount:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """A container to create. It is removed by the engine when its process ends.
+    """A container to create. The engine removes it when its process ends, unless `keep`.
 
     `env` is passed without showing a value in any argv. `capabilities` is the
     whole set (the engine's default set is dropped), `memory` and `cpus` are in
@@ -92,6 +92,7 @@ class ContainerSpec:
     pids: int | None = None
     workdir: str | None = None
     tty: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Streams:
     tty: bool = False
     stdin: int | None = None
     stdout: Callable[[bytes], None] | None = None
+    stderr: Callable[[bytes], None] | None = None
 
     @staticmethod
     def own(*, interactive: bool = True) -> Streams:
@@ -186,6 +188,9 @@ class Engine(Protocol):
 
     def exec(self, container: str, argv: Sequence[str], *, user: str | None = None) -> Completed:
         """Run a command in a running container and capture it; its exit code is a value."""
+
+    def exec_attached(self, container: str, argv: Sequence[str], streams: Streams) -> Attached:
+        """Run a command in a running container as its root, joined to `streams`."""
 
     def remove(self, container: str, *, grace: int = 0, force: bool = True) -> bool:
         """Stop a container (SIGTERM, then `grace` seconds) and remove it. False: not there.

@@ -93,7 +93,8 @@ class CliEngine:
     # Containers
 
     def create(self, spec: ContainerSpec) -> str:
-        argv = ["create", "--pull", "never", "--rm", "--init", "--interactive"]
+        argv = ["create", "--pull", "never", "--init", "--interactive"]
+        argv += [] if spec.keep else ["--rm"]
         argv += ["--name", spec.name, "--user", "0:0", "--cap-drop", "ALL"]
         argv += ["--security-opt", "no-new-privileges"]
         argv += [f"--cap-add={capability}" for capability in spec.capabilities]
@@ -142,12 +143,7 @@ class CliEngine:
     def attach(self, container: str, streams: Streams) -> Attached:
         argv = [self.program, "start", "--attach", "--interactive"]
         argv += ["--detach-keys", _DETACH_KEYS, container]
-        done = process.attach(
-            argv,
-            stdin=streams.stdin,
-            stdout=streams.stdout,
-            hold_back=b"Error response from daemon",
-        )
+        done = self._attach(argv, streams)
         # The client's own codes for such ends (1 and 125) can be a program's, too.
         if done.code != 0 and words.never_ran(done.error_text):
             raise self.failure(done.error_text, "the container did not run")
@@ -156,9 +152,26 @@ class CliEngine:
             raise EngineNotRunning(lost.what, evidence=lost.evidence, hint=lost.hint)
         return done
 
+    def _attach(self, argv: Sequence[str], streams: Streams) -> Attached:
+        return process.attach(
+            argv,
+            stdin=streams.stdin,
+            stdout=streams.stdout,
+            stderr=streams.stderr,
+            hold_back=b"Error response from daemon",
+        )
+
     def exec(self, container: str, argv: Sequence[str], *, user: str | None = None) -> Completed:
         flags = ["--user", user] if user else []
         return self.call("exec", *flags, container, *argv, fine=_ran)
+
+    def exec_attached(self, container: str, argv: Sequence[str], streams: Streams) -> Attached:
+        flags = ["--interactive", *(["--tty"] if streams.tty else [])]
+        flags += ["--detach-keys", _DETACH_KEYS]
+        done = self._attach([self.program, "exec", *flags, container, *argv], streams)
+        if done.code != 0 and words.never_ran(done.error_text):
+            raise self.failure(done.error_text, "the command did not run")
+        return done
 
     def remove(self, container: str, *, grace: int = 0, force: bool = True) -> bool:
         if grace:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 import tarfile
 import threading
 import uuid
@@ -41,6 +40,8 @@ from claude_container.engines.memory_container import (
     MemoryContainer,
     MemoryImage,
     MemoryVolume,
+    attached,
+    drain,
 )
 from claude_container.process import Attached, Completed
 
@@ -132,10 +133,8 @@ class Memory(Engine, Builder):
     @_verb
     def attach(self, container: str, streams: Streams) -> Attached:
         there = self._begin(container)
-        code, inside = self._run_to_end(there, _drain(streams.stdin))
-        (streams.stdout or sys.stdout.buffer.write)(bytes(inside.stdout))
-        sys.stderr.buffer.write(inside.stderr)
-        return Attached(code, inside.stderr.decode(errors="replace").strip())
+        code, inside = self._run_to_end(there, drain(streams.stdin))
+        return attached(streams, code, inside)
 
     @_verb
     def exec(self, container: str, argv: Sequence[str], *, user: str | None = None) -> Completed:
@@ -144,6 +143,14 @@ class Memory(Engine, Builder):
             raise EngineError(f"{container} is not running")
         code, inside = there.run(argv, user)
         return Completed(tuple(argv), code, bytes(inside.stdout), bytes(inside.stderr))
+
+    @_verb
+    def exec_attached(self, container: str, argv: Sequence[str], streams: Streams) -> Attached:
+        there = self._there(container)
+        if there.state != "running":
+            raise EngineError(f"{container} is not running")
+        code, inside = there.run(argv, stdin=drain(streams.stdin))
+        return attached(streams, code, inside)
 
     @_verb
     def remove(self, container: str, *, grace: int = 0, force: bool = True) -> bool:
@@ -266,7 +273,8 @@ class Memory(Engine, Builder):
             return there.run(there.spec.command, stdin=stdin)
         finally:
             there.state = "exited"
-            self._containers.pop(there.id, None)
+            if not there.spec.keep:
+                self._containers.pop(there.id, None)
             there.ended.set()
 
 
@@ -276,14 +284,6 @@ def _has(labels: Mapping[str, str], having: Mapping[str, str | None]) -> bool:
 
 def _shown(labels: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
     return {name: labels[name] for name in wanted if labels.get(name)}
-
-
-def _drain(fd: int | None) -> bytes:
-    """All of a stream that a test gave; nothing of our own stdin."""
-    if fd is None or fd < 0:
-        return b""
-    with open(fd, "rb", closefd=False) as stream:
-        return stream.read()
 
 
 def _context(plan: Build) -> Callable[[str], bytes]:

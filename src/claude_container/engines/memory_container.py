@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from claude_container.engines.base import Bind, ContainerSpec
+from claude_container.engines.base import Bind, ContainerSpec, Streams
+from claude_container.process import Attached
 
 TERM, KILL = 15, 9
 
@@ -110,3 +112,18 @@ class MemoryContainer:
         inside = Inside(argv, self.spec.env, user or "0", stdin, self)
         program = self.image.programs.get(PurePosixPath(argv[0]).name)
         return (127 if program is None else program(inside)), inside
+
+
+def attached(streams: Streams, code: int, inside: Inside) -> Attached:
+    """Hand what a program wrote to whom it is for."""
+    (streams.stdout or sys.stdout.buffer.write)(bytes(inside.stdout))
+    (streams.stderr or sys.stderr.buffer.write)(bytes(inside.stderr))
+    return Attached(code, inside.stderr.decode(errors="replace").strip())
+
+
+def drain(fd: int | None) -> bytes:
+    """All of a stream that a test gave; nothing of our own stdin."""
+    if fd is None or fd < 0:
+        return b""
+    with open(fd, "rb", closefd=False) as stream:
+        return stream.read()

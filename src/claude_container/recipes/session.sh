@@ -41,10 +41,12 @@ if ! grep -q '"hasCompletedOnboarding": *true' "$config"; then
         -e '1s/^ *{/{"hasCompletedOnboarding":true,/' "$config"
 fi
 
-if [ "$continue" = yes ]; then
-    set -- --continue "$@"
-    ls "$state/projects/$project"/*.jsonl >/dev/null 2>&1 ||
+if [ "$continue" != no ]; then
+    if ls "$state/projects/$project"/*.jsonl >/dev/null 2>&1; then
+        set -- --continue "$@"
+    elif [ "$continue" = yes ]; then
         fail "there is nothing to continue in session $session" "leave --continue away to begin"
+    fi
 fi
 
 # Ctrl-Z: Claude stops its process group and waits for a shell's `fg` (2.1.330).

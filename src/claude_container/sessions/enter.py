@@ -38,7 +38,11 @@ class SessionBusy(ClaudeContainerError):
 
 @dataclass(frozen=True)
 class Launch:
-    """All that one launch is made of, decided; nothing below asks or looks anything up."""
+    """All that one launch is made of, decided; nothing below asks or looks anything up.
+
+    Claude works in `volume`, where one is named (a git session's), else in `directory`.
+    `continue_` "yes" goes on with the last conversation, "auto" only if there is one.
+    """
 
     directory: Path
     session: str
@@ -55,7 +59,8 @@ class Launch:
     pids: int = DEFAULT_PIDS
     ca: bytes = b""
     identity: tuple[str, str] | None = None
-    continue_: bool = False
+    continue_: str = "no"
+    volume: str | None = None
     rebuild: bool = False
 
 
@@ -151,6 +156,10 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
         model.VERSION: __version__,
         model.LAUNCH: id,
     }
+    kind = "session" if launch.volume else "direct"
+    workspace: Bind | VolumeMount = Bind(str(launch.directory), model.WORKSPACE)
+    if launch.volume:
+        workspace = VolumeMount(launch.volume, model.WORKSPACE)
     return ContainerSpec(
         image=launch.image.name,
         name=model.container_name(launch.session),
@@ -160,12 +169,14 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
             "--dangerously-skip-permissions",
             *launch.claude_args,
         ),
-        labels={**labels, model.KIND: "direct", model.LAUNCHER: host.launcher_id()},
+        labels={**labels, model.KIND: kind, model.LAUNCHER: host.launcher_id()},
         env=launch.env,
         mounts=(
-            Bind(str(launch.directory), model.WORKSPACE),
+            workspace,
             VolumeMount(
-                model.state_volume(launch.session), model.STATE, {**labels, model.KIND: "state"}
+                model.state_volume(launch.session),
+                model.STATE,
+                {**labels, model.KIND: model.STATE_KIND},
             ),
             *launch.mounts,
         ),

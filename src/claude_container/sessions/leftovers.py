@@ -17,7 +17,7 @@ from claude_container.sessions import model
 
 STOP_SECONDS = 5  # that claude has to end by itself
 _START_SECONDS = 600  # from create to start: less than a second, as a rule
-_LABELS = (model.SESSION, model.LAUNCHER, model.LAUNCH, model.CREATED)
+_LABELS = (model.KIND, model.SESSION, model.LAUNCHER, model.LAUNCH, model.CREATED)
 
 
 def sweep(engine: Engine) -> list[str]:
@@ -66,6 +66,9 @@ def _is_dead(container: Container) -> bool:
 
 def _clear(engine: Engine, container: Container) -> str:
     started = _remove(engine, container)
+    # What fills a new session's volume is removed last, so this one is half-made.
+    if container.labels.get(model.KIND) == model.CREATE_KIND:
+        started = False
     if not started and (launch := container.labels.get(model.LAUNCH)):
         _remove_volumes(engine, launch)
     return container.labels.get(model.SESSION, container.name)

@@ -12,6 +12,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 PREFIX = "claude-container."
 KIND = PREFIX + "kind"
+# Kinds of volumes; containers have direct, session, create, transport, shell, demo, doctor.
+WORKSPACE_KIND = "session"
+STATE_KIND = "state"
+CREATE_KIND = "create"  # of the container that fills a new session's volume
 SESSION = PREFIX + "session"
 DIRECTORY = PREFIX + "directory"
 CREATED = PREFIX + "created"

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass, field
 
 from claude_container.archive import Entry, tar
+from claude_container.git import quoted
 from claude_container.images import RECIPES
 from claude_container.sessions import model
 
@@ -26,7 +27,7 @@ class Payload:
     gid: int
     token: str | None = field(repr=False)
     identity: tuple[str, str]
-    continue_: bool = False
+    continue_: str = "no"
     ca: bytes = b""
     managed_settings: str = "{}"
 
@@ -59,20 +60,14 @@ class Payload:
             "workspace": model.WORKSPACE,
             # Claude's own folder for a directory's conversations: the path with - for /.
             "project": model.WORKSPACE.replace("/", "-"),
-            "continue": "yes" if self.continue_ else "no",
+            "continue": self.continue_,
         }
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
     def _gitconfig(self) -> str:
         """The system's git configuration: who commits, unless the user or repository says."""
-        name, email = map(_quoted, self.identity)
+        name, email = map(quoted, self.identity)
         return f"[user]\n\tname = {name}\n\temail = {email}\n"
-
-
-def _quoted(value: str) -> str:
-    """A value as git-config(1) reads it back."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
 
 
 _SEED = {

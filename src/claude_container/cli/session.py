@@ -1,0 +1,68 @@
+"""What the verbs about a git session share: opening it, and looking at it."""
+
+from __future__ import annotations
+
+import click
+
+from claude_container import engines, git
+from claude_container.cli import settings
+from claude_container.cli.main import Call
+from claude_container.cli.sweep import sweeping
+from claude_container.config import Settings
+from claude_container.engines.base import Engine
+from claude_container.git import Repository
+from claude_container.sessions import known, look, transport
+from claude_container.sessions.figures import Figures
+from claude_container.sessions.known import Session
+from claude_container.terminal import visible
+
+engine_option = click.option("--engine", metavar="NAME", help="docker (the default)")
+
+
+def chosen(call: Call, engine: str | None) -> tuple[Engine, Settings]:
+    """The engine, and the settings that count here, for a verb that starts no claude."""
+    directory = settings.working_directory()
+    resolved = settings.resolve(call.console, directory, Settings(engine=engine), ask=False)
+    return engines.get(resolved.settings.engine), resolved.settings
+
+
+def opened(call: Call, name: str, engine_name: str | None) -> tuple[Engine, Repository, Session]:
+    """A session of the repository that we stand in. Raises known.NoSession."""
+    engine, _ = chosen(call, engine_name)
+    session = known.need(engine, name)
+    here = git.find(settings.working_directory())
+    return engine, known.check_belongs(session, here), session
+
+
+def look_at(call: Call, name: str, engine_name: str | None) -> tuple[Repository, Figures]:
+    """Open a session and look at it, telling what takes long."""
+    engine, chosen_settings = chosen(call, engine_name)
+    with sweeping(call.console, engine):
+        engine, repository, session = opened(call, name, engine_name)
+        return repository, look_now(call, engine, repository, session, chosen_settings)
+
+
+def look_now(
+    call: Call, engine: Engine, repository: Repository, session: Session, chosen: Settings
+) -> Figures:
+    limit = settings.size(chosen.fetch_limit, transport.LIMIT)
+    with call.console.task(f"looking at session {session.name}", quiet=True):
+        return look.look(engine, repository, session, call.console, limit=limit)
+
+
+def pending_in_words(figures: Figures) -> str:
+    """Uncommitted work in a session, by count: "" for none."""
+    if figures.pending_count < 0:
+        return "uncommitted work that git there could not list"
+    if figures.pending_count == 0:
+        return ""
+    files = "file" if figures.pending_count == 1 else "files"
+    return f"{figures.pending_count} uncommitted {files}"
+
+
+def commits_in_words(count: int) -> str:
+    return f"{count} commit" if count == 1 else f"{count} commits"
+
+
+def branch_in_words(figures: Figures) -> str:
+    return visible(figures.branch) if figures.branch else "a detached HEAD"

@@ -1,0 +1,167 @@
+"""`start`: Claude on a copy of the repository, in a session that can be resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from claude_container import git
+from claude_container.cli import launch, session, settings
+from claude_container.cli.main import Call
+from claude_container.cli.sweep import sweeping
+from claude_container.engines.base import Engine
+from claude_container.errors import ClaudeContainerError, UsageError
+from claude_container.git import Repository
+from claude_container.sessions import create, enter, known, model
+from claude_container.sessions.create import Created, Wanted
+from claude_container.sessions.known import Session
+
+
+@click.command("start")
+@click.argument("name")
+@click.option("--no-enter", is_flag=True, help="only create it")
+@click.option("--clean", is_flag=True, help="leave uncommitted and untracked work here")
+@click.option("--branch", metavar="BRANCH", help="begin with this branch, not the current one")
+@click.option("--depth", type=click.IntRange(min=1), metavar="N", help="with the last N commits")
+@click.option("--as-stored", is_flag=True, help="files of git filters as git stores them")
+@click.option(
+    "--continue", "-c", "continue_", is_flag=True, help="fail if there is no conversation"
+)
+@click.option("--build", "-b", is_flag=True, help="build the image again first")
+@settings.options
+@click.option("--trust", is_flag=True, help="use this directory's own files, this once")
+@click.pass_obj
+def command(call: Call, /, name: str, **flags: Any) -> int:
+    """Put Claude to work on a copy of this repository, in a session called NAME.
+
+    The copy has the current branch with its history, and uncommitted and untracked work
+    as one snapshot commit; ignored files stay, but for those that .worktreeinclude
+    names. A second `start NAME` goes on with the session and its conversation. What
+    follows -- goes to claude: claude-container start fix -- -p "fix the tests".
+    """
+    model.check_name(name)
+    engine, _ = session.chosen(call, flags["engine"])
+    here = git.find(settings.working_directory())
+    with sweeping(call.console, engine):
+        existing = _existing(engine, name, here)
+        if existing is None and here is None:
+            raise UsageError(
+                f"there is no session {name}, and this is no git repository to make one of",
+                hint="cd into one; claude-container without a verb works in any directory",
+            )
+        directory = existing.directory if existing else here.top if here else Path()
+        if existing and not directory.is_dir():
+            directory = settings.working_directory()
+        planned = None if flags["no_enter"] else _planned(call, name, directory, flags)
+        if existing is None:
+            assert here is not None
+            _create(call, engine, here, name, flags)
+        elif flags["no_enter"]:
+            call.console.done(f"session {name} is there already")
+        if planned is None:
+            return 0
+        code = enter.enter(engine, planned, call.console)
+    _summary(call, engine, name, flags)
+    return code
+
+
+def _existing(engine: Engine, name: str, here: Repository | None) -> Session | None:
+    """The session to resume. Raises UsageError where its name is taken otherwise."""
+    volumes = engine.volumes({model.KIND: None}, known.LABELS)
+    for volume in volumes:
+        other = volume.labels.get(model.SESSION, "")
+        if other != name and other.lower() == name.lower():
+            raise UsageError(
+                f"there is a session {other}, and names are unique whatever the case",
+                hint=f"claude-container start {other}, or take another name",
+            )
+    found = next((s for s in known.sessions(volumes) if s.name == name), None)
+    if found:
+        if here is not None:
+            known.check_belongs(found, here)
+        return found
+    for volume in volumes:
+        if volume.name == model.state_volume(name):
+            raise UsageError(
+                f"{name} is a conversation in {volume.labels.get(model.DIRECTORY, 'a directory')}",
+                hint=f"claude-container --session {name} goes on with it; take another name here",
+            )
+    return None
+
+
+def _planned(call: Call, name: str, directory: Path, flags: dict[str, Any]) -> enter.Launch:
+    from dataclasses import replace
+
+    planned, _ = launch.plan(call, directory, name, flags)
+    # A session is one conversation; a task of its own (-p) begins anew unless told.
+    asked = "yes" if flags["continue_"] else "no" if call.claude_args else "auto"
+    return replace(planned, volume=model.session_volume(name), continue_=asked)
+
+
+def _create(call: Call, engine: Engine, here: Repository, name: str, flags: dict[str, Any]) -> None:
+    _, chosen = session.chosen(call, flags["engine"])
+    wanted = Wanted(
+        clean=flags["clean"],
+        branch=flags["branch"],
+        depth=flags["depth"],
+        include=chosen.include,
+        as_stored=flags["as_stored"],
+        identity=settings.identity(chosen.identity) or create.IDENTITY,
+    )
+    image = launch.standard_image(settings.certificate(chosen.ca_file))
+    with call.console.task(f"making session {name}", quiet=True):
+        created = create.create(engine, here, name, wanted, call.console, image)
+    call.console.done(f"session {name}: {_came(created)}")
+    for module in created.submodules:
+        if module.dirty:
+            call.console.warn(f"uncommitted work in the submodule {module.path} stayed here")
+    if created.large_missing:
+        call.console.warn(f"{created.large_missing} git-lfs files are not here, and stay pointers")
+
+
+def _came(created: Created) -> str:
+    """What came along and what did not, in one line."""
+    work = created.uncommitted
+    counted = [
+        f"{work.changed} changed" if work.changed else "",
+        f"{work.new} new" if work.new else "",
+    ]
+    uncommitted = " and ".join(filter(None, counted))
+    where = created.branch or "a detached HEAD"
+    parts = [f"{where} at {created.origin[:7]}"]
+    if created.snapshot:
+        parts.append(f"with {uncommitted} as a snapshot")
+    elif uncommitted:
+        parts.append(f"without {uncommitted}")
+    if created.submodules:
+        parts.append(f"{len(created.submodules)} submodules")
+    if created.included:
+        parts.append(f"{created.included} ignored files that were named")
+    if left := max(0, work.ignored - created.included):
+        parts.append(f"{left} ignored stayed here")
+    return ", ".join(parts)
+
+
+def _summary(call: Call, engine: Engine, name: str, flags: dict[str, Any]) -> None:
+    """After leaving: what the session holds, and what to type next."""
+    found = known.find(engine, name)
+    if found is None or not found.directory.is_dir():
+        return
+    repository = git.find(found.directory)
+    if repository is None or not found.is_of(repository):
+        return
+    _, chosen = session.chosen(call, flags["engine"])
+    try:
+        seen = session.look_now(call, engine, repository, found, chosen)
+    except ClaudeContainerError as error:
+        call.console.warn(f"cannot look at session {name}: {error.what}")
+        return
+    holds = ", ".join(
+        filter(None, [session.commits_in_words(seen.ahead), session.pending_in_words(seen)])
+    )
+    call.console.done(f"left session {name}: {holds}")
+    call.console.hint(
+        f"claude-container diff {name} · merge {name} · start {name} to go on · delete {name}"
+    )

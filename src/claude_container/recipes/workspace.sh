@@ -1,0 +1,118 @@
+# shellcheck shell=sh
+# What is done in a session's workspace for the host, by a throw-away container of the
+# default image: no network, no capability, as the session's user.
+#
+# The tree and its .git are an agent's. Whatever they make git do happens in here, and
+# only git's wire protocol leaves.
+set -eu
+verb=$1
+shift
+export HOME=/tmp/home GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0 GIT_OPTIONAL_LOCKS=0 LC_ALL=C.UTF-8
+# Hooks and the like would only be in the way here.
+quiet() { git -c core.hooksPath=/dev/null -c core.fsmonitor=false -c gc.auto=0 "$@"; }
+fail() {
+    printf '✗ %s\n' "$1" >&2
+    exit 95
+}
+
+# A bare repository that borrows the workspace's objects and has only the refs that are
+# to be seen: the agent's configuration, replace refs, grafts and hooks do not count in it.
+view() {
+    export GIT_NO_REPLACE_OBJECTS=1
+    cd /workspace
+    objects=$(git rev-parse --path-format=absolute --git-path objects) || fail "the workspace is no git repository any more"
+    git init --quiet --bare --template= --object-format="$(git rev-parse --show-object-format)" /tmp/view
+    mkdir -p /tmp/view/objects/info
+    printf '%s\n' "$objects" >/tmp/view/objects/info/alternates
+    shallow=$(git rev-parse --git-path shallow)
+    [ ! -s "$shallow" ] || cp "$shallow" /tmp/view/shallow
+    head=$(git rev-parse --verify --quiet 'HEAD^{commit}') || head=
+    branch=$(git symbolic-ref --quiet HEAD) || branch=
+    {
+        git for-each-ref --count=1000 --format='%(objectname) %(refname)' refs/heads
+        case $branch in
+            refs/heads/*) [ -z "$head" ] || echo "$head $branch" ;;
+            *) branch= ;;
+        esac
+    } | sort -u -k 2 >/tmp/view/packed-refs
+    if [ -n "$branch" ]; then
+        echo "ref: $branch" >/tmp/view/HEAD
+    elif [ -n "$head" ]; then
+        echo "$head" >/tmp/view/HEAD
+    fi
+}
+
+# Further refs for our own look: refs/claude-container/other/N for whatever else holds
+# commits, and a blob that tells their names and what is uncommitted.
+look() {
+    git for-each-ref --format='%(objectname) %(refname)' ${head:+--no-merged="$head"} |
+        grep -v ' refs/claude-container/' >/tmp/others || :
+    {
+        echo "${branch#refs/heads/}"
+        wc -l </tmp/others
+        head -n 100 /tmp/others
+        echo
+    } >/tmp/look
+    if timeout 40 git -c core.fsmonitor=false status --porcelain -z --no-renames --untracked-files=normal >/tmp/status; then
+        tr -cd '\0' </tmp/status | wc -c >>/tmp/look
+        head -c 100000 /tmp/status >>/tmp/look
+    else
+        echo -1 >>/tmp/look
+    fi
+    number=0
+    head -n 100 /tmp/others | while read -r id name; do
+        number=$((number + 1))
+        # What is no commit (a tag of a file) needs no ref to be kept.
+        commit=$(git rev-parse --verify --quiet "$id^{commit}") || commit=
+        [ -z "$commit" ] || echo "$commit refs/claude-container/other/$number"
+    done >>/tmp/view/packed-refs
+    blob=$(git --git-dir=/tmp/view hash-object -w --stdin </tmp/look)
+    echo "$blob refs/claude-container/look" >>/tmp/view/packed-refs
+}
+
+case $verb in
+create) # SUBMODULE PATHS; stdin: a tar of .git and of what else comes along
+    cd /workspace
+    tar -xf -
+    GIT_LFS_SKIP_SMUDGE=1 quiet reset --quiet --hard
+    for path in "$@"; do
+        GIT_LFS_SKIP_SMUDGE=1 quiet -C "$path" reset --quiet --hard
+    done
+    # Large files whose content came along take the place of their pointers.
+    [ ! -d .git/lfs/objects ] || quiet lfs checkout >/dev/null
+    ;;
+git-upload-pack) # [look]
+    view
+    [ "${1:-}" != look ] || look
+    cd /
+    exec git upload-pack --strict /tmp/view
+    ;;
+git-receive-pack)
+    cd /
+    exec git -c core.hooksPath=/dev/null -c gc.auto=0 -c receive.autogc=false receive-pack /workspace
+    ;;
+commit) # MESSAGE: all that is uncommitted
+    cd /workspace
+    quiet add --all
+    quiet commit --quiet --no-verify --message "$1"
+    ;;
+merge) # what the host pushed to refs/claude-container/host, as BRANCH of it
+    cd /workspace
+    before=$(git rev-parse HEAD)
+    if quiet merge --quiet --no-verify --message "Merge $1 of the host" refs/claude-container/host >&2; then
+        after=$(git rev-parse HEAD)
+        if [ "$before" = "$after" ]; then
+            echo current
+        elif [ "$after" = "$(git rev-parse refs/claude-container/host)" ]; then
+            echo fast-forward
+        else
+            echo merged
+        fi
+    elif [ -e "$(git rev-parse --git-path MERGE_HEAD)" ]; then
+        echo conflict
+        git diff --name-only --diff-filter=U -z
+    else
+        echo refused
+    fi
+    ;;
+esac

@@ -1,0 +1,103 @@
+"""The git sessions that an engine has, as their volumes' labels tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from claude_container.engines.base import Engine, Volume
+from claude_container.errors import ClaudeContainerError
+from claude_container.git import Repository
+from claude_container.sessions import model
+
+# All that volumes of ours say of themselves.
+LABELS = (
+    model.KIND,
+    model.SESSION,
+    model.REPOSITORY,
+    model.DIRECTORY,
+    model.BRANCH,
+    model.BASE,
+    model.CREATED,
+    model.LAUNCH,
+)
+
+
+class NoSession(ClaudeContainerError):
+    """There is no git session of that name, or it is not this repository's."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A git session as it began. `id` tells it from others that had its name before.
+
+    `repository` is the common git folder of the user's repository, `directory` the
+    working tree it was made from. `branch` is empty where the host's HEAD was detached.
+    """
+
+    name: str
+    id: str
+    repository: Path
+    directory: Path
+    branch: str
+    base: str
+    created: int
+
+    def is_of(self, repository: Repository) -> bool:
+        """Whether it came from this repository, which may have been moved since."""
+        if repository.common == self.repository:
+            return True
+        if self.repository.exists():
+            return False
+        return repository.commit(model.ref(self.name, "base")) is not None
+
+
+def sessions(volumes: Iterable[Volume]) -> list[Session]:
+    """The git sessions among volumes that were listed with LABELS, by name."""
+    found = [_session(v) for v in volumes if v.labels.get(model.KIND) == model.WORKSPACE_KIND]
+    return sorted(found, key=lambda session: session.name.lower())
+
+
+def find(engine: Engine, name: str) -> Session | None:
+    volumes = engine.volumes({model.SESSION: name, model.KIND: model.WORKSPACE_KIND}, LABELS)
+    return next(iter(sessions(volumes)), None)
+
+
+def need(engine: Engine, name: str) -> Session:
+    """The session of that name. Raises NoSession, and UsageError for what can be no name."""
+    model.check_name(name)
+    session = find(engine, name)
+    if session is None:
+        every = sessions(engine.volumes({model.KIND: model.WORKSPACE_KIND}, LABELS))
+        known = ", ".join(other.name for other in every[:10])
+        hint = f"there are: {known}" if known else "claude-container start NAME makes one"
+        raise NoSession(f"there is no git session {name}", hint=hint)
+    return session
+
+
+def check_belongs(session: Session, repository: Repository | None) -> Repository:
+    """The repository, if the session is its own. Raises NoSession with where to go."""
+    if repository is None or not session.is_of(repository):
+        where = "no git repository" if repository is None else "another repository"
+        raise NoSession(
+            f"session {session.name} belongs to {session.directory}, and this is {where}",
+            hint=f"cd {session.directory}"
+            if session.repository.exists()
+            else "that repository is gone: go to where it was moved",
+        )
+    return repository
+
+
+def _session(volume: Volume) -> Session:
+    said = volume.labels
+    created = said.get(model.CREATED, "")
+    return Session(
+        name=said.get(model.SESSION, volume.name),
+        id=said.get(model.LAUNCH, ""),
+        repository=Path(said.get(model.REPOSITORY, "/nonexistent")),
+        directory=Path(said.get(model.DIRECTORY, "/nonexistent")),
+        branch=said.get(model.BRANCH, ""),
+        base=said.get(model.BASE, ""),
+        created=int(created) if created.isdigit() else 0,
+    )
