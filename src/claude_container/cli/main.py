@@ -102,7 +102,8 @@ def _translated(args: list[str]) -> list[str]:
         return args
     for at, word in enumerate(args):
         flag, equals, value = word.partition("=")
-        if flag in FLAGS:
+        # A short one further on may be what another option is to be.
+        if flag in FLAGS and (at == 0 or flag.startswith("--")):
             return [FLAGS[flag], *args[:at], *([value] if equals else []), *args[at + 1 :]]
     return args
 
