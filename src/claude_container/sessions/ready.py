@@ -1,0 +1,217 @@
+"""Is the user's working tree ready for a merge: nothing under way, nothing in its way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from claude_container.git import Repository
+from claude_container.sessions.taken import STARTED, Record, Refused, lines
+from claude_container.terminal import visible
+
+# What git leaves in its folder while it is at something (git 2.39, wt-status.c).
+_SIGNS = (
+    ("rebase-merge", "rebase"),
+    ("rebase-apply", "rebase"),
+    ("MERGE_HEAD", "merge"),
+    ("CHERRY_PICK_HEAD", "cherry-pick"),
+    ("REVERT_HEAD", "revert"),
+    ("sequencer", "cherry-pick"),
+)
+
+
+def commands(operation: str) -> tuple[str, ...]:
+    """What ends an operation of git's: finish it, leave out a commit, or go back."""
+    verbs = (
+        ("--continue", "--abort") if operation == "merge" else ("--continue", "--skip", "--abort")
+    )
+    return tuple(f"git {operation} {verb}" for verb in verbs)
+
+
+def operation(git_dir: Path) -> str | None:
+    """What git is in the middle of in a working tree: merge, cherry-pick, revert, rebase."""
+    return next((name for sign, name in _SIGNS if (git_dir / sign).exists()), None)
+
+
+def ours(record: Record | None) -> str | None:
+    """The operation that a merge of this record began, and that is still under way."""
+    if record is None or record.state != STARTED or record.place is None:
+        return None
+    place = Path(record.place)
+    under_way = operation(place)
+    if under_way == "merge":
+        return under_way if record.head in _words(place / "MERGE_HEAD") else None
+    if under_way != "cherry-pick":
+        return None
+    words = _words(place / "CHERRY_PICK_HEAD") + _words(place / "sequencer" / "todo")
+    # The list of what is to be done has ids cut short.
+    ids = {word for word in words if len(word) >= 4}
+    mine = any(pick.id.startswith(word) for word in ids for pick in record.picks)
+    return under_way if mine else None
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        rows = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [word for row in rows for word in row.split()[:2]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """The user's own uncommitted work, by path."""
+
+    staged: tuple[str, ...]
+    unstaged: tuple[str, ...]  # untracked files among it
+
+
+def work(repository: Repository) -> Work:
+    shown = repository.git(
+        "--no-optional-locks",
+        "status",
+        "--porcelain=v1",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        "--ignore-submodules=dirty",
+    )
+    rows = [os.fsdecode(row) for row in shown.stdout.split(b"\0") if row]
+    return Work(
+        staged=tuple(row[3:] for row in rows if row[0] not in " ?"),
+        unstaged=tuple(row[3:].rstrip("/") for row in rows if row[1] != " "),
+    )
+
+
+def check_operation(repository: Repository) -> None:
+    """Raises Refused while git is in the middle of something."""
+    under_way = operation(repository.git_dir)
+    if under_way:
+        raise Refused(
+            f"a {under_way} is under way in {repository.top}",
+            evidence=lines(commands(under_way)),
+            hint="end it with one of these first",
+        )
+
+
+def check_staged(found: Work) -> None:
+    """Raises Refused if anything is staged: `cherry-pick --abort` would delete it (git 2.39)."""
+    if found.staged:
+        raise Refused(
+            "staged changes would get mixed up with this merge",
+            evidence=lines(map(visible, found.staged)),
+            hint="commit or stash them first: git commit, or git stash",
+        )
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What commits change, by path; a rename is a deletion and an addition."""
+
+    paths: frozenset[str]
+    added: frozenset[str]
+    gitlinks: dict[str, str]  # the commit that a submodule is to be at
+
+
+def touched(repository: Repository, ids: Iterable[str]) -> Touched:
+    """What each of these commits changes."""
+    asked = "".join(f"{id}\n" for id in ids).encode()
+    rows = ("--stdin", "--root", "-r", "-z", "--raw", "--no-renames", "--no-abbrev")
+    return _parsed(repository.git("diff-tree", *rows, input=asked).stdout)
+
+
+def between(repository: Repository, old: str, new: str) -> Touched:
+    """What changes from one tree to another."""
+    rows = ("-r", "-z", "--raw", "--no-renames", "--no-abbrev")
+    return _parsed(repository.git("diff-tree", *rows, old, new).stdout)
+
+
+def _parsed(raw: bytes) -> Touched:
+    paths, added = set(), set()
+    gitlinks: dict[str, str] = {}
+    fields = iter(os.fsdecode(raw).split("\0"))
+    for field in fields:
+        if field.startswith(":"):
+            path = next(fields)
+            _, mode, _, id, status = field.split(" ")
+            paths.add(path)
+            if status == "A":
+                added.add(path)
+            gitlinks.pop(path, None)
+            if mode == "160000":
+                gitlinks[path] = id
+    return Touched(frozenset(paths), frozenset(added), gitlinks)
+
+
+def check_overlap(repository: Repository, found: Work, change: Touched, *, hint: str) -> None:
+    """Raises Refused if the user's own work lies where a change would be written.
+
+    Ignored files too: git would overwrite them without a word (seen with 2.39).
+    """
+    fold = repository.git("config", "--bool", "core.ignorecase", check=False).text == "true"
+    inside = _Paths(change.paths, fold=fold)
+    overlap = [path for path in found.unstaged if inside.meets(path)]
+    known = set(found.unstaged)
+    overlap += [path for path in _ignored(repository, change.added) if path not in known]
+    if overlap:
+        raise Refused(
+            "uncommitted work of yours is in files that this merge changes",
+            evidence=lines(map(visible, sorted(set(overlap)))),
+            hint=hint,
+        )
+
+
+class _Paths:
+    """Paths, and the folders they are in."""
+
+    def __init__(self, paths: Collection[str], *, fold: bool) -> None:
+        self._fold = fold
+        self._paths = {self._folded(path) for path in paths}
+        self._folders = {folder for path in self._paths for folder in folders(path)}
+
+    def _folded(self, path: str) -> str:
+        return path.casefold() if self._fold else path
+
+    def meets(self, path: str) -> bool:
+        """Whether it is one of them, or one is a file where the other needs a folder."""
+        path = self._folded(path)
+        return (
+            path in self._paths
+            or path in self._folders
+            or any(folder in self._paths for folder in folders(path))
+        )
+
+
+def folders(path: str) -> Iterator[str]:
+    at = path.find("/")
+    while at > 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
+
+
+def _ignored(repository: Repository, added: Collection[str]) -> list[str]:
+    """Files in the working tree, where a file is to be added, that git knows nothing of."""
+    there = set()
+    seen: dict[str, bool] = {}
+    for path in added:
+        for folder in folders(path):
+            file = repository.top / folder
+            if folder not in seen:
+                seen[folder] = file.is_symlink() or file.is_file()
+            if seen[folder]:
+                there.add(folder)
+        file = repository.top / path
+        if file.is_dir() and not file.is_symlink():
+            there |= {
+                os.path.relpath(os.path.join(parent, name), repository.top)
+                for parent, _, names in os.walk(file)
+                for name in names
+            }
+        elif os.path.lexists(file):
+            there.add(path)
+    if not there:
+        return []
+    tracked = repository.git("ls-files", "-z").stdout.split(b"\0")
+    return sorted(there - set(map(os.fsdecode, tracked)))
