@@ -57,8 +57,13 @@ def plan(
     session: str,
     flags: dict[str, Any],
     dockerfile: str | None = None,
+    *,
+    token: bool = True,
 ) -> tuple[Launch, Engine]:
-    """Decide everything about a launch; the engine is not asked anything yet."""
+    """Decide everything about a launch; the engine is not asked anything yet.
+
+    Without `token` there is none in it: a command of the user's own needs no login.
+    """
     resolved = settings.resolve(
         call.console,
         directory,
@@ -74,7 +79,7 @@ def plan(
         raise UsageError(f"there is no file (and no verb) {dockerfile}", hint=hint)
     chosen = resolved.settings
     env = settings.environment(chosen.env)
-    token = find_token(env)
+    found = find_token(env) if token else None
     for name in _VISIBLE & set(env):
         call.console.warn(f"{name} shows in `docker inspect`, and to every tool that claude runs")
     launch = Launch(
@@ -82,7 +87,7 @@ def plan(
         session=session,
         image=choose_image(directory, resolved, ca := settings.certificate(chosen.ca_file)),
         claude_args=call.claude_args,
-        token=token.value if token else None,
+        token=found.value if found else None,
         streams=Streams.own(interactive=not host.in_ci(os.environ)),
         env={**_ambient(), **env},
         mounts=settings.mounts(chosen.mount, directory),
@@ -93,8 +98,8 @@ def plan(
         pids=DEFAULT_PIDS if chosen.pids_limit is None else chosen.pids_limit,
         ca=ca,
         identity=settings.identity(chosen.identity) or git.identity(),
-        continue_="yes" if flags["continue_"] else "no",
-        rebuild=flags["build"],
+        continue_="yes" if flags.get("continue_") else "no",
+        rebuild=flags.get("build", False),
     )
     return launch, engines.get(chosen.engine)
 

@@ -22,6 +22,9 @@ LAUNCH = "launch"
 # A verb's module is imported when it is called, so that each costs only itself.
 VERBS = {
     "start": "a session of its own: Claude on a copy of this repository",
+    "push": "bring the host's new commits into a session",
+    "shell": "a shell in a session",
+    "exec": "a command in a session",
     "demo": "the whole loop, offline: the real Claude Code against a scripted model",
     "doctor": "check engine, image, token, disk and platform, and say what to do",
     "trust": "trust this directory's own Dockerfile and settings",

@@ -16,8 +16,12 @@ fail() {
 
 # The image's PATH may lead into the workspace: it is for claude, and not for what
 # is called here with the token's pipe still open.
-image_path=$1
-shift
+image_path=$1 what=$2
+shift 2
+if [ "$what" = command ]; then
+    export PATH="$image_path"
+    exec "$@"
+fi
 # No settings file may choose where the token goes (see sessions/pins.py).
 export CLAUDE_CONFIG_DIR="$state" CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1
 # Else a configuration from elsewhere would have it ask whether the workspace is trusted.

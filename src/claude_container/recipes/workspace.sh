@@ -99,7 +99,7 @@ commit) # MESSAGE: all that is uncommitted
 merge) # what the host pushed to refs/claude-container/host, as BRANCH of it
     cd /workspace
     before=$(git rev-parse HEAD)
-    if quiet merge --quiet --no-verify --message "Merge $1 of the host" refs/claude-container/host >&2; then
+    if quiet merge --quiet --no-verify --message "Merge $1 of the host" refs/claude-container/host >/tmp/said 2>&1; then
         after=$(git rev-parse HEAD)
         if [ "$before" = "$after" ]; then
             echo current
@@ -113,6 +113,7 @@ merge) # what the host pushed to refs/claude-container/host, as BRANCH of it
         git diff --name-only --diff-filter=U -z
     else
         echo refused
+        cat /tmp/said
     fi
     ;;
 esac

@@ -30,6 +30,7 @@ from claude_container.sessions.payload import Payload
 # What the entrypoint needs as root, and the init process to pass a signal on (KILL).
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "SETPCAP", "KILL")
 DEFAULT_PIDS = 4096
+_CLAUDE = ("claude", "--dangerously-skip-permissions")
 
 
 class SessionBusy(ClaudeContainerError):
@@ -62,6 +63,7 @@ class Launch:
     continue_: str = "no"
     volume: str | None = None
     rebuild: bool = False
+    command: tuple[str, ...] = ()  # to run in place of claude
 
 
 def enter(
@@ -166,8 +168,7 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
         command=(
             "/bin/sh",
             "/run/claude-container/entrypoint",
-            "--dangerously-skip-permissions",
-            *launch.claude_args,
+            *(("command", *launch.command) if launch.command else _CLAUDE + launch.claude_args),
         ),
         labels={**labels, model.KIND: kind, model.LAUNCHER: host.launcher_id()},
         env=launch.env,

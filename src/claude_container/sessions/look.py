@@ -40,8 +40,8 @@ def look(
 ) -> Figures:
     """Bring what the session holds into refs/claude-container/NAME/*; return its figures.
 
-    At most `limit` bytes, packed and unpacked alike. Raises Unfit, with the refs as
-    they were, and EngineError.
+    At most `limit` bytes, packed and unpacked alike. Raises Unfit and TransportError,
+    with the refs as they were.
     """
     incoming = model.ref(session.name, "incoming")
     try:
@@ -97,9 +97,8 @@ def _fetch(
         raise _refused(session, error.stderr) from error
 
 
-def _refused(session: Session, said: str) -> Unfit:
+def _refused(session: Session, said: str) -> ClaudeContainerError:
     """What git, or our own helper in between, said of a fetch that failed."""
-    lines = said.splitlines()
     if found := _FSCK.search(said):
         object, check, why = found.groups()
         return Unfit(
@@ -107,13 +106,7 @@ def _refused(session: Session, said: str) -> Unfit:
             evidence=f"object {object}: {why}",
             hint=f"to take such objects all the same: git config fetch.fsck.{check} warn",
         )
-    ours = [n for n, line in enumerate(lines) if line.startswith("✗ ")]
-    if ours:
-        own = [line for line in lines[ours[0] :] if line.startswith(("✗ ", "  ", "hint: "))]
-        hint = next((line[6:] for line in own if line.startswith("hint: ")), "")
-        evidence = "\n".join(line.strip() for line in own[1:] if line.startswith("  "))
-        return Unfit(own[0][2:], evidence=evidence, hint=hint)
-    return Unfit(f"cannot fetch from session {session.name}", evidence="\n".join(lines[-6:]))
+    return transport.explained(said, f"cannot fetch from session {session.name}")
 
 
 def _others(came: dict[str, str], incoming: str) -> dict[int, str]:

@@ -36,6 +36,7 @@ class Payload:
         entries: list[Entry] = [
             (_HERE, 0o755, None),
             (f"{_HERE}/entrypoint", 0o755, (RECIPES / "entrypoint.sh").read_bytes()),
+            (f"{_HERE}/inside", 0o755, (RECIPES / "inside.sh").read_bytes()),
             (f"{_HERE}/session", 0o755, (RECIPES / "session.sh").read_bytes()),
             (f"{_HERE}/launch", 0o644, self._launch().encode()),
             (f"{_HERE}/seed.json", 0o644, json.dumps(_SEED).encode()),

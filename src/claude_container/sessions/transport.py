@@ -12,6 +12,7 @@ from claude_container import images
 from claude_container.engines.base import Engine, EngineError, Streams
 from claude_container.errors import ClaudeContainerError
 from claude_container.sessions import workspace
+from claude_container.terminal import visible
 
 SERVICES = ("git-upload-pack", "git-receive-pack")
 SILENCE = 60.0  # seconds without a byte in either direction
@@ -110,6 +111,19 @@ def serve(
             f"session {session} gave no answer that git can use",
             evidence=bounds.broken or workspace.shown(bytes(said)),
         )
+
+
+def explained(said: str, what: str) -> TransportError:
+    """The error behind a git that failed: our remote helper's own words, or else git's."""
+    lines = said.splitlines()
+    ours = [n for n, line in enumerate(lines) if line.startswith("✗ ")]
+    if not ours:
+        return TransportError(what, evidence="\n".join(visible(line) for line in lines[-6:]))
+    first = lines[ours[0]].removeprefix("✗ ")
+    rest = lines[ours[0] + 1 :]
+    evidence = [line.strip() for line in rest if line.startswith("  ")]
+    hint = next((line.removeprefix("hint: ") for line in rest if line.startswith("hint: ")), "")
+    return TransportError(first, evidence="\n".join(evidence), hint=hint)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,36 @@
+"""What `shell` and `exec` share: into the running session, or into one made for the command."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+from claude_container import host
+from claude_container.cli import launch, session, settings
+from claude_container.cli.main import Call
+from claude_container.cli.sweep import sweeping
+from claude_container.engines.base import Engine, Streams
+from claude_container.sessions import enter, known, model
+
+_INSIDE = ("/bin/sh", "/run/claude-container/inside", "command")
+
+
+def run(call: Call, name: str, words: tuple[str, ...], flags: dict[str, Any]) -> int:
+    """Run a command in a session, as its user; return its exit code. Raises NoSession."""
+    engine, _ = session.chosen(call, flags["engine"])
+    found = known.need(engine, name)
+    with sweeping(call.console, engine):
+        if _is_running(engine, name):
+            streams = Streams.own(interactive=not host.in_ci(os.environ))
+            container = model.container_name(name)
+            return engine.exec_attached(container, [*_INSIDE, *words], streams).code
+        here = found.directory if found.directory.is_dir() else settings.working_directory()
+        planned, _ = launch.plan(call, here, name, flags, token=False)
+        planned = replace(planned, volume=model.session_volume(name), command=words)
+        return enter.enter(engine, planned, call.console)
+
+
+def _is_running(engine: Engine, name: str) -> bool:
+    running = engine.containers({model.SESSION: name, model.KIND: model.WORKSPACE_KIND}, ())
+    return any(container.state == "running" for container in running)

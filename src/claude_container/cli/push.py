@@ -1,0 +1,49 @@
+"""`push`: the host's new commits, into a session."""
+
+from __future__ import annotations
+
+import click
+
+from claude_container.cli import session
+from claude_container.cli.main import Call
+from claude_container.cli.sweep import sweeping
+from claude_container.errors import UsageError
+from claude_container.sessions import upkeep
+from claude_container.terminal import visible
+
+_DONE = {
+    "current": "has all of {branch} already",
+    "fast-forward": "is now at {branch}, {commit}",
+    "merged": "has {branch}, {commit}, merged into its work",
+}
+
+
+@click.command("push")
+@click.argument("name")
+@click.option("--from", "branch", metavar="BRANCH", help="push this branch, not the current one")
+@session.engine_option
+@click.pass_obj
+def command(call: Call, /, name: str, branch: str | None, engine: str | None) -> int:
+    """Bring this repository's new commits into session NAME, running or at rest.
+
+    They are merged in the session, as its user: a fast-forward where it can be. A conflict
+    is left there for Claude to resolve. Uncommitted work here stays here.
+    """
+    console = call.console
+    runs_on, repository, opened = session.opened(call, name, engine)
+    branch = branch or repository.branch
+    if branch is None:
+        raise UsageError("HEAD is detached here", hint="name a branch to push: --from BRANCH")
+    with sweeping(console, runs_on), console.task(f"pushing {branch} into {name}", quiet=True):
+        pushed = upkeep.push(runs_on, repository, opened, branch, console)
+    if pushed.how == "conflict":
+        for path in pushed.paths:
+            console.warn(f"conflict in {visible(path)}")
+        console.hint(
+            f"tell Claude (claude-container start {name}): “A merge of {branch} is in conflict."
+            " Resolve it, keeping what both sides meant, run the tests, and commit the merge.”"
+        )
+        return 1
+    said = _DONE[pushed.how].format(branch=branch, commit=pushed.commit[:7])
+    console.done(f"session {name} {said}")
+    return 0

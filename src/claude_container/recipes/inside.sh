@@ -1,0 +1,18 @@
+#!/bin/sh
+# Become the user of this container, as entrypoint.sh made them out, with no privilege
+# left. Also what `shell` and `exec` enter a running session by.
+set -eu
+here=/run/claude-container
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+{
+    read -r uid
+    read -r gid
+    read -r home
+    read -r user
+    read -r image_path
+} <"$here/user"
+[ "$uid" != 0 ] || export IS_SANDBOX=1
+export HOME="$home" USER="$user" LOGNAME="$user"
+exec setpriv --reuid "$uid" --regid "$gid" --init-groups --no-new-privs \
+    --inh-caps=-all --ambient-caps=-all --bounding-set=-all \
+    "$here/session" "$image_path" "$@"
