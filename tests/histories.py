@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from claude_container import git as host_git
@@ -64,7 +65,8 @@ class Tree:
         for name, content in files.items():
             self.write(f"{name}.txt", content)
         self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--allow-empty-message", "-m", subject)
+        words = ("--allow-empty", "--allow-empty-message", "--cleanup=verbatim")
+        self.git("commit", "--quiet", *words, "-m", subject)
         return self.id()
 
     def id(self, revision: str = "HEAD") -> str:
@@ -140,3 +142,7 @@ class Lab:
 
     def log(self, *revisions: str) -> list[Commit]:
         return log(self.repository, *revisions)
+
+
+def subjects(commits: Iterable[Commit]) -> list[str]:
+    return [commit.subject for commit in commits]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from claude_container.errors import UsageError
 from claude_container.git import Repository
-from claude_container.sessions import own, ready, squash, target, trivial
+from claude_container.sessions import own, ready, snapshot, squash, target, trivial
 from claude_container.sessions.commits import Commit
 from claude_container.sessions.taken import Pick, Record, Refused, lines, read, settle
 from claude_container.terminal import visible
@@ -57,6 +57,7 @@ class Plan:
     created: bool = False  # the branch is not there yet
     in_place: bool = False  # it is the one checked out here
     snapshot: str | None = None  # to be committed first
+    offer: str | None = None  # one that --with-snapshot may commit
     message: str | None = None
     taken: tuple[Commit, ...] = ()  # left out: brought before
     equal: tuple[Commit, ...] = ()  # left out: the branch has the same change
@@ -107,6 +108,7 @@ def plan(repository: Repository, session: str, options: Options = Options()) -> 
         commits=wanted if new or options.ranges or options.chosen is not None else (),
         created=tip is None,
         in_place=in_place,
+        offer=where.snapshot if in_place and before == where.origin else None,
         message=options.message,
         taken=tuple(c for c in found.own if c.id in found.taken - found.there),
         equal=tuple(c for c in found.own if c.id in found.equal - found.taken - found.there),
@@ -205,8 +207,6 @@ def _hosts(where: own.Refs, base: Plan) -> list[str]:
 
 
 def _with_snapshot(repository: Repository, where: own.Refs, base: Plan) -> Plan:
-    from claude_container.sessions import snapshot
-
     why = None
     if where.snapshot is None:
         why = "this session began with no uncommitted work"
@@ -214,8 +214,7 @@ def _with_snapshot(repository: Repository, where: own.Refs, base: Plan) -> Plan:
         why = f"{base.branch_name} is no longer at {where.origin[:10]}, where the session began"
     else:
         ready.check_operation(repository)
-        held = repository.git("rev-parse", f"{where.snapshot}^{{tree}}").text
-        if snapshot.tree(repository) != held:
+        if not _held(repository, where.snapshot):
             why = "your uncommitted work is no longer what the session began with"
     if why:
         raise Refused(
@@ -224,6 +223,12 @@ def _with_snapshot(repository: Repository, where: own.Refs, base: Plan) -> Plan:
             hint="commit or stash your own work, and leave --with-snapshot out",
         )
     return replace(base, snapshot=where.snapshot)
+
+
+def _held(repository: Repository, commit: str) -> bool:
+    """Whether a snapshot is what the working tree still holds."""
+    tree = repository.git("rev-parse", f"{commit}^{{tree}}").text
+    return snapshot.tree(repository) == tree
 
 
 def _looked_at(repository: Repository, planned: Plan) -> Plan:
@@ -261,13 +266,17 @@ def check(repository: Repository, planned: Plan) -> None:
         return
     ready.check_operation(repository)
     if planned.snapshot:
-        ready.check_overlap(repository, ready.Work((), ()), _touched(planned), hint="")
+        ready.check_overlap(repository, ready.Work((), ()), _touched(planned))
         return
     found = ready.work(repository)
-    if planned.kind != FAST_FORWARD:
-        ready.check_staged(found)
-    hint = "commit or stash them first: git commit, or git stash"
-    ready.check_overlap(repository, found, _touched(planned), hint=hint)
+    try:
+        if planned.kind != FAST_FORWARD:
+            ready.check_staged(found)
+        ready.check_overlap(repository, found, _touched(planned))
+    except Refused as error:
+        if planned.offer and _held(repository, planned.offer):
+            error.hint += "; or commit it as the session got it: --with-snapshot"
+        raise
 
 
 def _touched(planned: Plan) -> ready.Touched:

@@ -21,6 +21,8 @@ _SIGNS = (
     ("sequencer", "cherry-pick"),
 )
 
+_HINT = "commit or stash it first: git commit, or git stash"
+
 
 def commands(operation: str) -> tuple[str, ...]:
     """What ends an operation of git's: finish it, leave out a commit, or go back."""
@@ -102,7 +104,7 @@ def check_staged(found: Work) -> None:
         raise Refused(
             "staged changes would get mixed up with this merge",
             evidence=lines(map(visible, found.staged)),
-            hint="commit or stash them first: git commit, or git stash",
+            hint=_HINT,
         )
 
 
@@ -145,7 +147,7 @@ def _parsed(raw: bytes) -> Touched:
     return Touched(frozenset(paths), frozenset(added), gitlinks)
 
 
-def check_overlap(repository: Repository, found: Work, change: Touched, *, hint: str) -> None:
+def check_overlap(repository: Repository, found: Work, change: Touched) -> None:
     """Raises Refused if the user's own work lies where a change would be written.
 
     Ignored files too: git would overwrite them without a word (seen with 2.39).
@@ -159,7 +161,7 @@ def check_overlap(repository: Repository, found: Work, change: Touched, *, hint:
         raise Refused(
             "uncommitted work of yours is in files that this merge changes",
             evidence=lines(map(visible, sorted(set(overlap)))),
-            hint=hint,
+            hint=_HINT,
         )
 
 
