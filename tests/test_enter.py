@@ -141,7 +141,8 @@ def test_the_token_lies_where_root_alone_reads_it(engine: Memory, launch: Launch
 def test_claude_gets_the_directory_and_its_arguments(engine: Memory, launch: Launch) -> None:
     enter(engine, replace(launch, claude_args=("-p", "two words", "0")), Progress())
     (inside,) = SEEN
-    assert list(inside.argv[2:]) == ["--dangerously-skip-permissions", "-p", "two words", "0"]
+    given = ["claude", "--dangerously-skip-permissions", "-p", "two words", "0"]
+    assert list(inside.argv[2:]) == given
     assert Bind(str(launch.directory), model.WORKSPACE) in inside.container.spec.mounts
 
 
