@@ -235,20 +235,20 @@ def test_an_image_without_a_shell_is_an_error_on_a_terminal_too(
 
 def test_a_container_that_never_started_goes_with_its_volume(engine: Memory, dead: str) -> None:
     leave(engine, dead)
-    assert leftovers.sweep(engine) == ["talk"]
+    assert [left.session for left in leftovers.sweep(engine)] == ["talk"]
     assert (names(engine), volumes(engine)) == ([], [])
 
 
 def test_a_running_one_goes_and_leaves_its_volume(engine: Memory, dead: str) -> None:
     leave(engine, dead, running=True)
-    assert leftovers.sweep(engine) == ["talk"]
+    assert [left.session for left in leftovers.sweep(engine)] == ["talk"]
     assert (names(engine), volumes(engine)) == ([], [VOLUME])
 
 
 def test_a_volume_of_another_launch_stays(engine: Memory, launch: Launch, dead: str) -> None:
     enter(engine, launch, Progress())
     leave(engine, dead)
-    assert leftovers.sweep(engine) == ["talk"]
+    assert [left.session for left in leftovers.sweep(engine)] == ["talk"]
     assert (names(engine), volumes(engine)) == ([], [VOLUME])
 
 
@@ -256,7 +256,7 @@ def test_a_volume_that_another_container_has_taken_up_stays(engine: Memory, dead
     leave(engine, dead)
     mounts = (VolumeMount(VOLUME, "/data"),)
     engine.create(ContainerSpec("claude:1", "other", ("/bin/sh",), mounts=mounts))
-    assert leftovers.sweep(engine) == ["talk"]
+    assert [left.session for left in leftovers.sweep(engine)] == ["talk"]
     assert (names(engine), volumes(engine)) == (["other"], [VOLUME])
 
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from claude_container.cli.console import Console
 from claude_container.engines.base import Engine, EngineError
-from claude_container.sessions import leftovers
+from claude_container.sessions import leftovers, model
+from claude_container.sessions.leftovers import Swept
+
+_WORDS = {
+    model.CREATE_KIND: "removed session {session}, whose making was cut short",
+    model.DELETE_KIND: "removed what a delete of {session} that was cut short had left",
+    "transport": "removed what a look at session {session} that was cut short had left",
+}
+_FINISHED = "removed the rest of {session}: its delete was cut short"
+_OTHER = "removed what a launch of {session} that was cut short had left"
 
 
 @contextlib.contextmanager
@@ -17,7 +26,7 @@ def sweeping(console: Console, engine: Engine) -> Iterator[None]:
 
     Every command that talks to an engine runs inside this.
     """
-    swept: list[str] = []
+    swept: list[Swept] = []
 
     def sweep() -> None:
         # The command itself meets the same engine, and tells of it.
@@ -30,5 +39,11 @@ def sweeping(console: Console, engine: Engine) -> Iterator[None]:
         yield
     finally:
         thread.join(30)
-        for session in swept:
-            console.doing(f"removed what a launch of {session} that was cut short had left")
+        tell(console, swept)
+
+
+def tell(console: Console, swept: Iterable[Swept]) -> None:
+    """Say what was removed, a line for each session and kind."""
+    for left in dict.fromkeys(swept):
+        words = _FINISHED if left.finished else _WORDS.get(left.kind, _OTHER)
+        console.doing(words.format(session=left.session))

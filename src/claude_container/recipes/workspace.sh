@@ -91,6 +91,18 @@ git-receive-pack)
     cd /
     exec git -c core.hooksPath=/dev/null -c gc.auto=0 -c receive.autogc=false receive-pack /workspace
     ;;
+count) # BASE: how many commits are not in it, how many paths are uncommitted, the newest commits
+    cd /workspace
+    export GIT_NO_REPLACE_OBJECTS=1
+    base=$(git rev-parse --verify --quiet "$1^{commit}") || base=
+    timeout 40 git rev-list --count --all ${base:+--not "$base"} | tr '\n' '\0'
+    if timeout 40 git -c core.fsmonitor=false status --porcelain -z --no-renames --untracked-files=normal >/tmp/status; then
+        tr -cd '\0' </tmp/status | wc -c | tr '\n' '\0'
+    else
+        printf '%s\0' -1
+    fi
+    timeout 40 git log -z --no-show-signature --max-count=10 --format='%h %<(200,trunc)%s' --all ${base:+--not "$base"} | head -c 10000
+    ;;
 commit) # MESSAGE: all that is uncommitted
     cd /workspace
     quiet add --all

@@ -3,13 +3,15 @@
 Every container of ours names the process that made it. Where that process is
 gone nobody can want the container any more: it may even hold a token that was
 never handed over. The next command of any kind removes it, and a volume that
-its launch made and never used.
+its launch made and never used; a deletion that had begun it brings to its end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from claude_container import host
 from claude_container.engines.base import Container, Engine, EngineError
@@ -17,18 +19,41 @@ from claude_container.sessions import model
 
 STOP_SECONDS = 5  # that claude has to end by itself
 _START_SECONDS = 600  # from create to start: less than a second, as a rule
-_LABELS = (model.KIND, model.SESSION, model.LAUNCHER, model.LAUNCH, model.CREATED)
+LABELS = (
+    model.KIND,
+    model.SESSION,
+    model.LAUNCHER,
+    model.LAUNCH,
+    model.CREATED,
+    model.REMOVES,
+)
 
 
-def sweep(engine: Engine) -> list[str]:
-    """Remove what dead launchers left; return the sessions it belonged to."""
-    return [_clear(engine, container) for container in _containers(engine) if _is_dead(container)]
+@dataclass(frozen=True)
+class Swept:
+    """What was removed: the kind of container it was, and the session it belonged to."""
+
+    kind: str
+    session: str
+    finished: bool = False  # a deletion, which was brought to its end
+
+
+def sweep(engine: Engine, listed: Iterable[Container] | None = None) -> list[Swept]:
+    """Remove what dead launchers left, of the containers of ours that were listed already."""
+    if listed is None:
+        listed = containers(engine)
+    return [_clear(engine, container) for container in listed if _is_dead(container)]
+
+
+def containers(engine: Engine) -> list[Container]:
+    """All containers of ours, with LABELS."""
+    return engine.containers({model.LAUNCHER: None}, LABELS)
 
 
 def holder_is_alive(engine: Engine, session: str) -> bool:
     """Whether a live launch holds the session's container name; a dead one is removed."""
     name = model.container_name(session)
-    for container in _containers(engine):
+    for container in containers(engine):
         if container.name == name:
             if not _is_dead(container):
                 return True
@@ -41,14 +66,10 @@ def remove_launch(engine: Engine, launch: str, *, started: bool) -> None:
 
     A container that is still there tells whether it did; where none is, `started` does.
     """
-    for container in engine.containers({model.LAUNCH: launch}, _LABELS):
+    for container in engine.containers({model.LAUNCH: launch}, LABELS):
         started = _remove(engine, container)
     if not started:
         _remove_volumes(engine, launch)
-
-
-def _containers(engine: Engine) -> list[Container]:
-    return engine.containers({model.LAUNCHER: None}, _LABELS)
 
 
 def _is_dead(container: Container) -> bool:
@@ -64,14 +85,36 @@ def _is_dead(container: Container) -> bool:
     return host.launcher_is_gone(container.labels.get(model.LAUNCHER, ""))
 
 
-def _clear(engine: Engine, container: Container) -> str:
+def _clear(engine: Engine, container: Container) -> Swept:
+    kind = container.labels.get(model.KIND, "")
+    session = container.labels.get(model.SESSION, container.name)
+    # While it is there nobody else can make a session of that name.
+    finished = finish_removal(engine, container.labels.get(model.REMOVES, ""), session)
     started = _remove(engine, container)
     # What fills a new session's volume is removed last, so this one is half-made.
-    if container.labels.get(model.KIND) == model.CREATE_KIND:
+    if kind == model.CREATE_KIND:
         started = False
+    if kind not in (model.CREATE_KIND, model.DELETE_KIND):
+        remove_strays(engine)
     if not started and (launch := container.labels.get(model.LAUNCH)):
         _remove_volumes(engine, launch)
-    return container.labels.get(model.SESSION, container.name)
+    return Swept(kind, session, finished)
+
+
+def finish_removal(engine: Engine, volume: str, session: str) -> bool:
+    """Remove a session's conversation if its workspace, which was in `volume`, is gone already."""
+    if not volume or any(there.name == volume for there in engine.volumes({}, ())):
+        return False
+    with contextlib.suppress(EngineError):
+        engine.remove_volume(model.state_volume(session))
+    return True
+
+
+def remove_strays(engine: Engine) -> None:
+    """Remove the empty volumes that came of looking at a session that was just deleted."""
+    for volume in engine.volumes({model.KIND: model.STRAY_KIND}, ()):
+        with contextlib.suppress(EngineError):
+            engine.remove_volume(volume.name)
 
 
 def _remove(engine: Engine, container: Container) -> bool:

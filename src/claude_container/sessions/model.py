@@ -12,15 +12,20 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 PREFIX = "claude-container."
 KIND = PREFIX + "kind"
-# Kinds of volumes; containers have direct, session, create, transport, shell, demo, doctor.
+# Kinds of volumes; containers have direct, session, create, delete, transport, demo,
+# doctor.
 WORKSPACE_KIND = "session"
 STATE_KIND = "state"
 CREATE_KIND = "create"  # of the container that fills a new session's volume
+DELETE_KIND = "delete"  # of one that only holds a session's name while that is removed
+# Of a volume that git found missing, and the engine made anew: nothing is in it.
+STRAY_KIND = "stray"
 SESSION = PREFIX + "session"
 DIRECTORY = PREFIX + "directory"
 CREATED = PREFIX + "created"
 VERSION = PREFIX + "version"
 LAUNCHER = PREFIX + "launcher"  # host.launcher_id() of the process that made it
+REMOVES = PREFIX + "removes"  # the workspace whose removal a container of DELETE_KIND is for
 LAUNCH = PREFIX + "launch"  # one launch: a volume made in a launch that failed goes with it
 
 # How the entrypoint ends when it did not come to claude: claude's own codes are others.

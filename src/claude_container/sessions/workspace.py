@@ -17,7 +17,7 @@ from claude_container.engines.base import (
 )
 from claude_container.errors import ClaudeContainerError
 from claude_container.process import NOTHING
-from claude_container.sessions import model
+from claude_container.sessions import leftovers, model
 from claude_container.terminal import visible
 
 # To become the owner of the workspace; nothing of it is left when git starts.
@@ -61,7 +61,7 @@ def spec(
             VolumeMount(
                 model.session_volume(session),
                 model.WORKSPACE,
-                volume_labels or {},
+                volume_labels or {model.KIND: model.STRAY_KIND, model.SESSION: session},
                 read_only=read_only,
             ),
         ),
@@ -104,6 +104,7 @@ def run(
         discard(engine, container)
         raise
     if ended.code != 0:
+        discard(engine, container)
         raise WorkspaceError(what, evidence=shown(bytes(said)))
     return bytes(written)
 
@@ -112,6 +113,7 @@ def discard(engine: Engine, container: str) -> None:
     """Remove a container after something went wrong, which is what is told."""
     try:
         engine.remove(container)
+        leftovers.remove_strays(engine)
     except EngineError:
         return  # the next command's sweep finds it
 

@@ -1,0 +1,36 @@
+"""Where the repository is now that a session came from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from claude_container.git import Repository, git
+from claude_container.sessions import model
+from claude_container.sessions.known import Session
+
+
+def find(session: Session, elsewhere: Repository | None = None) -> Repository | None:
+    """The repository of a session: where it was, else `elsewhere`; None: gone, or another one."""
+    for repository in (at(session.repository), elsewhere):
+        if repository is not None and knows(repository, session):
+            return repository
+    return None
+
+
+def at(common: Path) -> Repository | None:
+    """The repository whose common git folder this is, with whatever worktrees it has."""
+    if not common.is_dir():
+        return None
+    asked = git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=common, check=False)
+    found = os.fsdecode(asked.stdout).rstrip("\n")
+    # An empty folder inside of another repository is part of that one.
+    if asked.code != 0 or Path(found).resolve() != common:
+        return None
+    return Repository(top=common, git_dir=common, common=common, branch=None, head=None)
+
+
+def knows(repository: Repository, session: Session) -> bool:
+    """Whether a repository has what a session began with: another may have taken its place."""
+    base = model.ref(session.name, "base")
+    return bool(repository.commit(base) or (session.base and repository.commit(session.base)))

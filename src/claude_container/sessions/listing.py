@@ -1,0 +1,205 @@
+"""All that there is of ours on an engine: sessions, conversations, volumes of the original."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from claude_container.engines.base import Container, Engine, Volume
+from claude_container.git import git
+from claude_container.sessions import figures, known, leftovers, model
+from claude_container.sessions.figures import Figures
+from claude_container.sessions.known import Session
+
+SESSION, CONVERSATION, ORIGINAL = "session", "conversation", "original"
+WORKERS = 4
+# The bash original's volumes carry no labels; the last is of its deprecated --dir.
+_PREFIXES = ("claude-session-", "claude-state-", "session-data-")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name, and the volumes that belong to it. `kind` is one of those above.
+
+    `running` is a container's state, "" without one; `volumes` are in the order in
+    which they are to be removed; `directory` is what a conversation is about.
+    """
+
+    name: str
+    kind: str
+    volumes: tuple[str, ...]
+    running: str = ""
+    created: int = 0  # seconds since the epoch; 0: unknown
+    directory: str = ""
+    session: Session | None = None
+    figures: Figures | None = None  # of the last look
+    gone: bool = False  # its repository is not where it was
+    failed: str = ""  # why a look at it failed
+    size: int | None = None  # bytes in its workspace
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What an engine said of all volumes, and of the containers of ours."""
+
+    volumes: Sequence[Volume]
+    containers: Sequence[Container]
+
+    def entries(self) -> list[Entry]:
+        """What there is of ours, by kind and name."""
+        states = {container.name: container.state for container in self.containers}
+        held = {volume.name: volume for volume in self.volumes}
+        found = [*_labelled(held), *_originals(held)]
+        order = (SESSION, CONVERSATION, ORIGINAL)
+        found.sort(key=lambda entry: (order.index(entry.kind), entry.name.lower()))
+        return [
+            entry
+            if entry.kind == ORIGINAL
+            else replace(entry, running=_running(states, entry.name))
+            for entry in found
+        ]
+
+
+def ask(engine: Engine) -> Listed:
+    """Ask an engine for all of it, in two calls at the same time. Raises EngineError."""
+    asked: list[Callable[[], Sequence[Volume] | Sequence[Container]]] = [
+        # Without a filter: the original's have no labels. It is no slower.
+        lambda: engine.volumes({}, known.LABELS),
+        lambda: leftovers.containers(engine),
+    ]
+    volumes, containers = side_by_side(lambda call: call(), asked)
+    return Listed(volumes, containers)
+
+
+def with_figures(entries: Sequence[Entry]) -> list[Entry]:
+    """Add what the last looks found, in two calls of git for each repository."""
+    commons = list(dict.fromkeys(e.session.repository for e in entries if e.session))
+    looks = dict(zip(commons, side_by_side(_looks, commons), strict=True))
+
+    def add(entry: Entry) -> Entry:
+        if entry.session is None:
+            return entry
+        found = looks[entry.session.repository]
+        if found is None:
+            return replace(entry, gone=True)
+        seen = found.get(entry.name)
+        # A name can have been used before.
+        return replace(entry, figures=seen) if seen and seen.session == entry.session.id else entry
+
+    return [add(entry) for entry in entries]
+
+
+def side_by_side(do: Callable[..., T], items: Iterable[object], workers: int = WORKERS) -> list[T]:
+    """do(item) of each, a few at a time, in order; raises what the first that failed raised."""
+    waiting = list(enumerate(items))[::-1]
+    if len(waiting) == 1:
+        return [do(waiting[0][1])]
+    done: dict[int, T] = {}
+    failed: dict[int, BaseException] = {}
+
+    def work() -> None:
+        while True:
+            try:
+                at, item = waiting.pop()
+            except IndexError:
+                return
+            try:
+                done[at] = do(item)
+            except BaseException as error:
+                failed[at] = error
+                waiting.clear()
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in waiting[:workers]]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        waiting.clear()  # ^C: begin no more
+        raise
+    if failed:
+        raise failed[min(failed)]
+    return [done[at] for at in sorted(done)]
+
+
+def _labelled(held: dict[str, Volume]) -> Iterable[Entry]:
+    for session in known.sessions(held.values()):
+        name = session.name
+        volumes = (model.session_volume(name), model.state_volume(name))
+        yield Entry(
+            name,
+            SESSION,
+            tuple(volume for volume in volumes if volume in held),
+            created=session.created,
+            directory=str(session.directory),
+            session=session,
+        )
+    for volume in held.values():
+        said = volume.labels
+        name = said.get(model.SESSION, "")
+        if said.get(model.KIND) != model.STATE_KIND or _kind(held, model.session_volume(name)):
+            continue
+        created = said.get(model.CREATED, "")
+        yield Entry(
+            name,
+            CONVERSATION,
+            (volume.name,),
+            created=int(created) if created.isdigit() else 0,
+            directory=said.get(model.DIRECTORY, ""),
+        )
+
+
+def _originals(held: dict[str, Volume]) -> Iterable[Entry]:
+    by_name: dict[str, list[str]] = {}
+    for prefix in _PREFIXES:
+        for volume in held.values():
+            name = volume.name.removeprefix(prefix)
+            # What is not labelled may still be in use by a session of ours.
+            if name == volume.name or not name or volume.labels.get(model.KIND):
+                continue
+            if not (prefix == "claude-state-" and _kind(held, model.session_volume(name))):
+                by_name.setdefault(name, []).append(volume.name)
+    for name, volumes in by_name.items():
+        yield Entry(name, ORIGINAL, tuple(volumes))
+
+
+def _kind(held: dict[str, Volume], volume: str) -> bool:
+    """Whether there is a git session of ours in this volume."""
+    return volume in held and held[volume].labels.get(model.KIND) == model.WORKSPACE_KIND
+
+
+def _running(states: dict[str, str], name: str) -> str:
+    state = states.get(model.container_name(name), "")
+    return "" if state in ("created", "exited", "dead", "removing") else state
+
+
+def _looks(common: Path) -> dict[str, Figures] | None:
+    """The figures of all last looks in a repository, by session; None: there is none."""
+    if not common.is_dir():
+        return None
+    here = model.ref("*", "look")
+    listed = git("for-each-ref", "--format=%(objectname) %(refname)", here, cwd=common, check=False)
+    if listed.code != 0:
+        return None
+    rows = [line.split(" ", 1) for line in listed.text.splitlines()]
+    if not rows:
+        return {}
+    ids = "".join(f"{id}\n" for id, _ in rows).encode()
+    rest = git("cat-file", "--batch", cwd=common, input=ids).stdout
+    found = {}
+    for id, ref in rows:
+        line, _, rest = rest.partition(b"\n")
+        if not line.startswith(id.encode()) or line.endswith(b"missing"):
+            continue
+        size = int(line.split(b" ")[2])
+        seen = figures.parse(rest[:size])
+        rest = rest[size + 1 :]
+        if seen:
+            found[ref.split("/")[2]] = seen
+    return found

@@ -1,0 +1,203 @@
+"""Removing a session: what would be lost with it, and then all that there is of it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from claude_container import __version__, host, images
+from claude_container.engines.base import (
+    ContainerSpec,
+    Engine,
+    EngineError,
+    ImageMissing,
+    NameTaken,
+)
+from claude_container.errors import ClaudeContainerError
+from claude_container.git import Repository
+from claude_container.sessions import leftovers, look, model, own, transport, workspace
+from claude_container.sessions.commits import log
+from claude_container.sessions.enter import SessionBusy
+from claude_container.sessions.known import Session
+from claude_container.sessions.taken import Refused
+from claude_container.terminal import visible
+
+SHOWN = 10  # commits that are named; of the others only how many
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What would go with a session, for ever. All text is fit to be shown."""
+
+    commits: int = 0
+    named: tuple[str, ...] = ()  # "1a2b3c4 subject", the newest of them
+    uncommitted: int = 0  # files; -1 where git in the session could not tell
+    unseen: int = 0  # branches, too many to look at
+    gone: str = ""  # the repository that it came from, which is not there
+    unknown: str = ""  # why it could not be looked at
+
+    def __bool__(self) -> bool:
+        return bool(self.commits or self.uncommitted or self.unseen or self.gone or self.unknown)
+
+
+def losses(
+    engine: Engine,
+    repository: Repository | None,
+    session: Session,
+    progress: images.Progress,
+    *,
+    limit: int = transport.LIMIT,
+) -> Losses:
+    """Look at a session, and tell what of it is nowhere else.
+
+    A commit is kept by a head, remote or tag of the user's, or by having been taken
+    (own.remaining). `repository` None: it is gone (home.find), so nothing is kept
+    anywhere else. Raises EngineError.
+    """
+    if repository is None:
+        return _uncounted(engine, session, progress)
+    try:
+        seen = look.look(engine, repository, session, progress, limit=limit)
+    except EngineError:
+        raise
+    except ClaudeContainerError as error:
+        why = ": ".join(filter(None, [error.what, " ".join(error.evidence.split())]))
+        return Losses(unknown=visible(why))
+    tips = [seen.head, *(other.commit for other in seen.others)]
+    count, named = _remaining(repository, session, tips)
+    return Losses(count, named, uncommitted=seen.pending_count, unseen=seen.unseen)
+
+
+def left_behind(repository: Repository, name: str) -> Losses | None:
+    """What our refs alone still hold of a session that is gone; None: there are no refs."""
+    found = repository.refs(model.ref(name, ""))
+    if not found:
+        return None
+    heads = [id for ref, id in found.items() if ref.startswith(model.ref(name, "other/"))]
+    heads += [id for ref, id in found.items() if ref == model.ref(name, "head")]
+    if not heads:
+        return Losses()
+    count, named = _remaining(repository, name, heads)
+    return Losses(count, named)
+
+
+def _remaining(
+    repository: Repository, session: Session | str, tips: Sequence[str]
+) -> tuple[int, tuple[str, ...]]:
+    name = session if isinstance(session, str) else session.name
+    try:
+        lost = own.remaining(repository, name, tips)
+    except Refused:
+        # Our refs are gone: what it began with is known by its label alone.
+        base = None if isinstance(session, str) else repository.commit(session.base)
+        reached = ["--not", "--branches", "--remotes", "--tags", *([base] if base else [])]
+        lost = log(repository, *tips, *reached)
+    newest = lost[: -SHOWN - 1 : -1]
+    return len(lost), tuple(f"{commit.id[:7]} {visible(commit.subject)}" for commit in newest)
+
+
+def _uncounted(engine: Engine, session: Session, progress: images.Progress) -> Losses:
+    """What a session holds beyond its beginning, as git in there tells."""
+    gone = str(session.repository)
+    try:
+        told = workspace.run(
+            engine, session.name, "count", session.base, progress=progress, what="cannot count"
+        )
+        count, pending, *rows = told.decode(errors="replace").split("\0")
+        named = tuple(visible(row) for row in rows if row)
+        return Losses(int(count), named[:SHOWN], uncommitted=int(pending), gone=gone)
+    except (workspace.WorkspaceError, ValueError):
+        return Losses(gone=gone, unknown="git in the session could not tell what it holds")
+
+
+@contextlib.contextmanager
+def hold(engine: Engine, name: str, removes: str = "") -> Iterator[None]:
+    """Keep every launch out of a session, by taking its container's name meanwhile.
+
+    `removes` is the workspace's volume where it may be removed inside: cut short after
+    that, the next command removes the rest (leftovers.py). Raises SessionBusy.
+    """
+    container = _take(engine, name, removes)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(EngineError):
+            leftovers.finish_removal(engine, removes, name)
+        raise
+    finally:
+        if container is not None:
+            with contextlib.suppress(EngineError):
+                engine.remove(container)
+
+
+def _take(engine: Engine, name: str, removes: str) -> str | None:
+    spec = ContainerSpec(
+        image=images.DEFAULT,
+        name=model.container_name(name),
+        command=("/bin/true",),
+        labels={
+            model.KIND: model.DELETE_KIND,
+            model.SESSION: name,
+            model.CREATED: str(int(time.time())),
+            model.VERSION: __version__,
+            model.LAUNCHER: host.launcher_id(),
+            **({model.REMOVES: removes} if removes else {}),
+        },
+        network="none",
+        keep=True,
+    )
+    for _ in range(2):
+        try:
+            return engine.create(spec)
+        except ImageMissing:
+            return None  # then nobody can be about to start it either
+        except NameTaken:
+            if leftovers.holder_is_alive(engine, name):
+                break
+    raise SessionBusy(
+        f"session {name} is in use by another command",
+        hint=f"leave it first, or end it: {engine.name} rm --force {spec.name}",
+    )
+
+
+def stop(engine: Engine, name: str) -> bool:
+    """End the container that a session runs in. Raises SessionBusy for one that makes it."""
+    for container in leftovers.containers(engine):
+        if container.name != model.container_name(name):
+            continue
+        if container.labels.get(model.KIND) in (model.CREATE_KIND, model.DELETE_KIND):
+            raise SessionBusy(
+                f"session {name} is being made or deleted by another command", hint="try again"
+            )
+        return engine.remove(container.id, grace=leftovers.STOP_SECONDS)
+    return False
+
+
+def remove(engine: Engine, repository: Repository | None, session: Session) -> None:
+    """Remove a session, whatever it holds. Raises SessionBusy, EngineError."""
+    volume = model.session_volume(session.name)
+    with hold(engine, session.name, volume):
+        discard(engine, repository, session.name, [volume, model.state_volume(session.name)])
+
+
+def discard(
+    engine: Engine, repository: Repository | None, name: str, volumes: Sequence[str]
+) -> None:
+    """Remove these volumes, in this order, and our refs; inside of hold().
+
+    The workspace goes first, which is where another command may still be at work, and
+    is refused then. The refs go last: without them what is left could not be told from
+    work. Cut short anywhere, a second one finishes.
+    """
+    for volume in volumes:
+        engine.remove_volume(volume)
+    if repository is not None:
+        forget(repository, name)
+
+
+def forget(repository: Repository, name: str) -> None:
+    """Remove all of our refs for a session."""
+    if refs := repository.refs(model.ref(name, "")):
+        repository.update_refs(dict.fromkeys(refs))
