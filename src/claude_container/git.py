@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import sysconfig
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ _KEPT = {
     *(f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")),
     *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
 }
+HELPER = "git-remote-claude-container"
 # No hook runs: what comes out of a session may lie where core.hooksPath points.
 _ALWAYS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 # What a user's own diff may look like, and who shows it.
@@ -62,8 +64,17 @@ def _environment(keep: frozenset[str] = frozenset()) -> dict[str, str | None]:
     git looks for `git-remote-claude-container` on PATH only (seen with 2.39).
     """
     dropped = [n for n in os.environ if n.startswith("GIT_") and n not in _KEPT | keep]
-    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
-    return {**dict.fromkeys(dropped), "PATH": path}
+    places = [*_scripts(), os.environ.get("PATH", os.defpath)]
+    return {**dict.fromkeys(dropped), "PATH": os.pathsep.join(places)}
+
+
+def _scripts() -> list[str]:
+    """The folder with our remote helper: this program's own, or this Python's."""
+    near = [sys.executable]
+    if os.path.basename(sys.argv[0]).startswith("claude-container"):
+        near.insert(0, sys.argv[0])
+    folders = [os.path.dirname(os.path.abspath(path)) for path in near]
+    return [folder for folder in folders if shutil.which(HELPER, path=folder)][:1]
 
 
 @dataclass(frozen=True)
