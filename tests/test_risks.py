@@ -36,7 +36,7 @@ class Host:
     def tree(self, files: Tree) -> str:
         """The id of a tree with these files, in an index that is new each time."""
         entries = [entry if isinstance(entry, tuple) else (FILE, entry) for entry in files.values()]
-        stream = b""
+        rows = []
         ids: dict[str, str] = {}
         for _, text in entries:
             if text not in ids:
@@ -44,12 +44,12 @@ class Host:
                 ids[text] = self.git(*blob, input=os.fsencode(text))
         for path, (mode, text) in zip(files, entries, strict=True):
             id = text if mode == SUBMODULE else ids[text]
-            stream += f"{mode} {id}\t".encode() + os.fsencode(path) + b"\0"
+            rows.append(f"{mode} {id}\t".encode() + os.fsencode(path) + b"\0")
         index = self.top / ".git" / "made-up-index"
         index.unlink(missing_ok=True)
         env = {**os.environ, "GIT_INDEX_FILE": str(index)}
         add = ["git", "update-index", "-z", "--index-info"]
-        subprocess.run(add, cwd=self.top, env=env, input=stream, check=True)
+        subprocess.run(add, cwd=self.top, env=env, input=b"".join(rows), check=True)
         write = ["git", "write-tree"]
         done = subprocess.run(write, cwd=self.top, env=env, check=True, capture_output=True)
         return done.stdout.decode().strip()

@@ -13,81 +13,101 @@ _HOOKS = (
     "|commit-msg|post-commit|pre-rebase|post-checkout|post-merge|pre-push|post-rewrite"
     "|reference-transaction|fsmonitor-watchman|post-index-change|sendemail-validate"
 )
-# (kind, why, confirm, names): the first that fits counts. What runs by itself, at the
-# next commit or the next start of claude, is to be confirmed; what a person starts, or
-# what asks by itself, is only shown. Names are folded, so they are in small letters.
+# (kind, why, confirm, names in any folder, names seen from the root): the first that fits
+# counts. What runs by itself, at the next commit or the next start of claude, is to be
+# confirmed; what a person starts, or what asks by itself, is only shown. Names are
+# folded, so they are in small letters.
 _RULES = (
     (
         "hooks",
         "hooks run at the next commit, merge or push",
         True,
-        rf"(^|/)(\.husky|\.githooks|\.git-hooks|\.hooks)/|(^|/)({_HOOKS})(\.\w+)?$"
-        r"|(^|/)\.?lefthook(-local)?\.(ya?ml|toml|json)$|(^|/)\.(huskyrc|lintstagedrc)[^/]*$"
-        r"|(^|/)\.pre-commit-(config|hooks)\.ya?ml$|(^|/)\.overcommit\.yml$",
+        rf"\.(husky|githooks|git-hooks|hooks)/|({_HOOKS})(\.\w+)?$"
+        r"|\.?lefthook(-local)?\.(ya?ml|toml|json)$|\.(huskyrc|lintstagedrc)[^/]*$"
+        r"|\.pre-commit-(config|hooks)\.ya?ml$|\.overcommit\.yml$",
+        None,
     ),
-    ("hooks", "a folder that often holds hooks", False, r"^hooks/"),
+    ("hooks", "a folder that often holds hooks", False, None, r"hooks/"),
     (
         "claude",
         "claude runs what it names, without asking, wherever this folder is trusted",
         True,
-        r"(^|/)\.claude/(settings[^/]*\.json$|hooks/|plugins/)|(^|/)\.mcp\.json$"
-        r"|(^|/)\.claude-plugin/",
+        r"\.claude/(settings[^/]*\.json$|hooks/|plugins/)|\.mcp\.json$|\.claude-plugin/",
+        None,
     ),
     (
         "claude",
         "instructions that an agent will follow",
         False,
-        r"(^|/)\.claude(/|$)|(^|/)(claude(\.local)?|agents|gemini)\.md$|(^|/)\.cursor(rules$|/)"
-        r"|^\.github/copilot-instructions\.md$",
+        r"\.claude(/|$)|(claude(\.local)?|agents|gemini)\.md$|\.cursor(rules$|/)",
+        r"\.github/copilot-instructions\.md$",
     ),
     (
         "ci",
         "runs at the next push, where the secrets of your CI are",
         False,
-        r"^\.(github|gitea|forgejo)/(workflows|actions)/|^\.gitlab-ci\.ya?ml$|^\.gitlab/ci/"
-        r"|^\.(circleci|buildkite|teamcity|woodpecker|semaphore|azure-pipelines)/"
-        r"|(^|/)jenkinsfile[^/]*$|(^|/)azure-pipelines[^/]*\.ya?ml$|^bitbucket-pipelines\.yml$"
-        r"|^\.?(travis|drone|cirrus|woodpecker|appveyor)\.ya?ml$|(^|/)action\.ya?ml$"
-        r"|^(cloudbuild|buildspec)\.ya?ml$",
+        r"jenkinsfile[^/]*$|azure-pipelines[^/]*\.ya?ml$|action\.ya?ml$",
+        r"\.(github|gitea|forgejo)/(workflows|actions)/|\.gitlab-ci\.ya?ml$|\.gitlab/ci/"
+        r"|\.(circleci|buildkite|teamcity|woodpecker|semaphore|azure-pipelines)/"
+        r"|\.?(travis|drone|cirrus|woodpecker|appveyor)\.ya?ml$"
+        r"|(bitbucket-pipelines|cloudbuild|buildspec)\.ya?ml$",
     ),
-    ("ci", "says who has to review what", False, r"(^|\.github/|\.gitlab/|docs/)codeowners$"),
+    ("ci", "says who has to review what", False, None, r"(\.github/|\.gitlab/|docs/)?codeowners$"),
     (
         "session",
         "says how the next session of this repository is made",
         False,
-        r"(^|/)\.claude-container\.toml$",
+        r"\.claude-container\.toml$",
+        None,
     ),
     (
         "session",
         "names ignored files that the next session gets to see",
         False,
-        r"^\.worktreeinclude$",
+        None,
+        r"\.worktreeinclude$",
     ),
     (
         "container",
         "a container is made from it",
         False,
-        r"(^|/)\.devcontainer(/|\.json$)|(^|/)(docker|container)file(\.[^/]*)?$"
-        r"|\.dockerfile$|(^|/)(docker-)?compose[^/]*\.ya?ml$",
+        r"\.devcontainer(/|\.json$)|(docker|container)file(\.[^/]*)?$|[^/]*\.dockerfile$"
+        r"|(docker-)?compose[^/]*\.ya?ml$",
+        None,
     ),
     (
         "editor",
         "an editor or shell may run what it names when it opens the folder",
         False,
-        r"(^|/)\.vscode/(tasks|settings|launch|mcp)\.json$|\.code-workspace$|(^|/)\.idea/"
-        r"|(^|/)\.(envrc|exrc|nvimrc|nvim\.lua|vimrc|dir-locals\.el|mise\.toml|zed/[^/]*\.json)$",
+        r"\.vscode/(tasks|settings|launch|mcp)\.json$|[^/]*\.code-workspace$|\.idea/"
+        r"|\.(envrc|exrc|nvimrc|nvim\.lua|vimrc|dir-locals\.el|mise\.toml|zed/[^/]*\.json)$",
+        None,
     ),
     (
         "install",
         "says where packages come from, or runs when they are installed",
         False,
-        r"(^|/)\.(npmrc|yarnrc(\.yml)?|pnpmfile\.c?js)$|(^|/)pip\.conf$|(^|/)\.cargo/config(\.toml)?$",
+        r"\.(npmrc|yarnrc(\.yml)?|pnpmfile\.c?js)$|pip\.conf$|\.cargo/config(\.toml)?$",
+        None,
     ),
-    ("attributes", "git-lfs sends and takes files where it says", True, r"^\.lfsconfig$"),
+    ("attributes", "git-lfs sends and takes files where it says", True, None, r"\.lfsconfig$"),
 )
-_PATTERNS = tuple(re.compile(rule[3]) for rule in _RULES)
-_ANY = re.compile("|".join(rule[3] for rule in _RULES))
+_NEVER = r"(?!)"
 
+
+def _pattern(anywhere: str | None, root: str | None) -> re.Pattern[str]:
+    # Nothing is tried but where a name begins: there can be a million paths.
+    return re.compile(rf"(?:^|/)(?:{anywhere or _NEVER})|\A(?:{root or _NEVER})")
+
+
+_PATTERNS = tuple(_pattern(*rule[3:]) for rule in _RULES)
+_ANY = _pattern(*("|".join(filter(None, column)) for column in list(zip(*_RULES, strict=True))[3:]))
+
+# Any other name is as plain as it looks.
+_SUSPECT = re.compile(
+    r"""[^ -~]|[<>:"|?*\\]|[ .](/|$)|(^|/)(\.git|git~1|con|prn|aux|nul|com\d|lpt\d)""",
+    re.IGNORECASE,
+)
 _DEVICE = re.compile(r"(^|/)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])[ .]*(\.[^/]*)?(/|$)")
 _WINDOWS = re.compile(r'[<>:"|?*\\]')
 _ENDING = re.compile(r"[ .](/|$)")
@@ -104,6 +124,8 @@ def of_path(folded: str) -> tuple[str, str, bool] | None:
 
 def odd(path: str) -> tuple[str, bool] | None:
     """(why, confirm) of a new file whose name is not what it seems to be, or None."""
+    if not _SUSPECT.search(path):
+        return None
     folded = fold(path)
     if any(part.rstrip(" .") in (".git", "git~1") for part in folded.split("/")):
         return "some systems take it for git's own folder", True
