@@ -64,17 +64,17 @@ def _environment(keep: frozenset[str] = frozenset()) -> dict[str, str | None]:
     git looks for `git-remote-claude-container` on PATH only (seen with 2.39).
     """
     dropped = [n for n in os.environ if n.startswith("GIT_") and n not in _KEPT | keep]
-    places = [*_scripts(), os.environ.get("PATH", os.defpath)]
+    places = [*filter(None, [scripts()]), os.environ.get("PATH", os.defpath)]
     return {**dict.fromkeys(dropped), "PATH": os.pathsep.join(places)}
 
 
-def _scripts() -> list[str]:
+def scripts() -> str | None:
     """The folder with our remote helper: this program's own, or this Python's."""
     near = [sys.executable]
     if os.path.basename(sys.argv[0]).startswith("claude-container"):
         near.insert(0, sys.argv[0])
     folders = [os.path.dirname(os.path.abspath(path)) for path in near]
-    return [folder for folder in folders if shutil.which(HELPER, path=folder)][:1]
+    return next((folder for folder in folders if shutil.which(HELPER, path=folder)), None)
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
-from claude_container import engines
+from claude_container import engines, git
 from claude_container.cli import launch, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
 from claude_container.images import Choice
+from claude_container.process import ProcessError
 from claude_container.sessions import checkup
 
 _SIGNS = {checkup.OK: ("✓", "green"), checkup.WARN: ("⚠", "yellow"), checkup.FAIL: ("✗", "red")}
@@ -47,6 +50,7 @@ def command(call: Call, /, as_json: bool, **flags: Any) -> int:
     waiting = call.console.task("looking at engine, image and token", quiet=True)
     with waiting, sweeping(call.console, engine):
         checks = checkup.look(engine, choose, {"directory": see_directory, "token": see_token})
+    checks.append(_git())
     if resolved.untrusted:
         seen = f"not trusted, so not used: {', '.join(resolved.untrusted)}"
         hint = "a launch asks; without a terminal it fails: claude-container trust"
@@ -60,3 +64,17 @@ def command(call: Call, /, as_json: bool, **flags: Any) -> int:
             if check.hint:
                 call.console.answer(f"  hint: {check.hint}")
     return int(any(check.status == checkup.FAIL for check in checks))
+
+
+def _git() -> checkup.Check:
+    """The host's git, and whether it finds the remote helper in any shell of the user's."""
+    try:
+        version = git.git("version", cwd=Path("/")).text
+    except ProcessError as error:
+        hint = "install it: git sessions need one here"
+        return checkup.Check("git", checkup.FAIL, error.what, hint)
+    if shutil.which(git.HELPER):
+        return checkup.Check("git", checkup.OK, f"{version}, with claude-container:: addresses")
+    seen = f"{version}; {git.HELPER} is not on PATH"
+    hint = f"for git fetch claude-container::NAME add {git.scripts() or 'its folder'} to PATH"
+    return checkup.Check("git", checkup.WARN, seen, hint)

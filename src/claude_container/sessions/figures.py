@@ -33,7 +33,7 @@ class Figures:
     ahead: int = 0  # commits that a merge would bring
 
 
-def write(repository: Repository, session: str, figures: Figures) -> str:
+def write(repository: Repository, figures: Figures) -> str:
     """The id of a blob that holds these figures, for refs/claude-container/NAME/look."""
     return repository.write_blob(json.dumps(dataclasses.asdict(figures)).encode())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import time
@@ -11,7 +12,7 @@ from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.process import ProcessError
-from claude_container.sessions import figures, model, transport
+from claude_container.sessions import figures, model, own, transport
 from claude_container.sessions.figures import Figures, Other
 from claude_container.sessions.known import Session
 
@@ -65,8 +66,17 @@ def look(
     for number, commit in others.items():
         new[model.ref(session.name, f"other/{number}")] = commit
     new[model.ref(session.name, "head")] = head
-    new[model.ref(session.name, "look")] = figures.write(repository, session.name, seen)
     repository.update_refs(new)
+    return count(repository, session, seen)
+
+
+def count(repository: Repository, session: Session, seen: Figures) -> Figures:
+    """The figures with the commits that a merge would bring now; kept as those of the last look."""
+    branches = ["HEAD", *([f"refs/heads/{session.branch}"] if session.branch else [])]
+    ahead = len(own.remaining(repository, session.name, branches=branches))
+    seen = dataclasses.replace(seen, ahead=ahead)
+    blob = figures.write(repository, seen)
+    repository.update_refs({model.ref(session.name, "look"): blob})
     return seen
 
 
