@@ -115,7 +115,8 @@ class Lab:
     def look(self) -> None:
         """What fetching from the session does."""
         ref = f"+HEAD:{model.ref(NAME, 'head')}"
-        self.host.git("fetch", "--quiet", "--no-tags", str(self.agent.folder), ref)
+        words = ("--no-tags", "--no-recurse-submodules")
+        self.host.git("fetch", "--quiet", *words, str(self.agent.folder), ref)
 
     def push(self, branch: str = "HEAD") -> None:
         """Bring the host's commits into the session, as a merge made there."""

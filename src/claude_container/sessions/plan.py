@@ -52,6 +52,7 @@ class Plan:
     branch: str  # a full ref
     before: str  # its tip, or where it would be made
     head: str
+    since: str  # what the session began with, or was last brought up to
     commits: tuple[Commit, ...]  # to bring
     picks: tuple[Pick, ...] = ()
     created: bool = False  # the branch is not there yet
@@ -105,6 +106,7 @@ def plan(repository: Repository, session: str, options: Options = Options()) -> 
         branch=branch,
         before=before,
         head=where.head,
+        since=_since(repository, where),
         commits=wanted if new or options.ranges or options.chosen is not None else (),
         created=tip is None,
         in_place=in_place,
@@ -136,6 +138,11 @@ def _here(repository: Repository) -> str | None:
     return f"refs/heads/{repository.branch}" if repository.branch else None
 
 
+def _since(repository: Repository, where: own.Refs) -> str:
+    pushed = where.pushed
+    return pushed if pushed and trivial.is_ancestor(repository, pushed, where.head) else where.base
+
+
 def _chosen(
     repository: Repository, where: own.Refs, found: own.Sorted, options: Options
 ) -> tuple[Commit, ...]:
@@ -154,6 +161,12 @@ def _how(
         base = _with_snapshot(repository, where, base)
     if not base.commits and base.snapshot is None:
         return base
+    if not options.squash and not trivial.is_ancestor(repository, where.base, where.head):
+        raise Refused(
+            "this session rewrote what it began with, so its commits are not yours to tell apart",
+            evidence=f"it began with {where.base[:10]}, which {where.head[:10]} does not build on",
+            hint="--squash brings the difference as one commit",
+        )
     apart = _count(repository, where.head, f"^{base.snapshot or base.before}")
     behind = _count(repository, base.snapshot or base.before, f"^{where.head}")
     all_chosen = behind == 0 and apart == len(base.commits)
@@ -178,12 +191,6 @@ def _how(
             repository, base.session, where, found, chosen, base.record, options.message
         )
         return replace(base, kind=SQUASH, commits=chosen, picks=(pick,))
-    if not trivial.is_ancestor(repository, where.base, where.head):
-        raise Refused(
-            "this session rewrote what it began with, so its commits are not yours to tell apart",
-            evidence=f"it began with {where.base[:10]}, which {where.head[:10]} does not build on",
-            hint="--squash brings the difference as one commit",
-        )
     if options.merge:
         if where.snapshot and not trivial.is_ancestor(repository, where.snapshot, base.before):
             raise Refused(
