@@ -10,8 +10,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 from claude_container import __version__
 from claude_container.cli.console import Console
@@ -23,8 +27,12 @@ LAUNCH = "launch"
 VERBS = {
     "start": "a session of its own: Claude on a copy of this repository",
     "push": "bring the host's new commits into a session",
+    "list": "the sessions, and what each holds",
     "shell": "a shell in a session",
     "exec": "a command in a session",
+    "delete": "delete sessions, if nothing is lost with them",
+    "cleanup": "delete all that is done with, after showing it",
+    "completion": "make your shell complete verbs, options and names",
     "demo": "the whole loop, offline: the real Claude Code against a scripted model",
     "doctor": "check engine, image, token, disk and platform, and say what to do",
     "trust": "trust this directory's own Dockerfile and settings",
@@ -70,6 +78,8 @@ class VerbGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         args = _translated(args)
+        if ctx.resilient_parsing and not args:
+            return super().parse_args(ctx, args)  # a verb may be what is to be completed
         own = {"--help", "-h", "--version", "-V"}
         if not args or args[0] not in VERBS:
             # Wherever --help stands: without a verb it is about all of this.
@@ -79,6 +89,20 @@ class VerbGroup(click.Group):
             # `trust -- -folder` must not mean this directory.
             raise click.UsageError(f"what follows -- goes to claude, and {args[0]} starts none")
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs, the original's flags, and the options of a launch."""
+        from click.shell_completion import CompletionItem
+
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            flags = [flag for flag in FLAGS if flag.startswith(incomplete) and FLAGS[flag] in VERBS]
+            found += [CompletionItem(flag, help=VERBS[FLAGS[flag]]) for flag in flags]
+            launch = self.get_command(ctx, LAUNCH)
+            assert launch is not None
+            with launch.make_context(LAUNCH, [], parent=ctx, resilient_parsing=True) as inner:
+                found += click.Command.shell_complete(launch, inner, incomplete)
+        return list({item.value: item for item in found}.values())
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, "[OPTIONS] [DOCKERFILE] [-- CLAUDE ARGS]")

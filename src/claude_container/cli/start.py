@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from claude_container import git
-from claude_container.cli import launch, session, settings
+from claude_container.cli import launch, names, session, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine
@@ -20,7 +20,7 @@ from claude_container.sessions.known import Session
 
 
 @click.command("start")
-@click.argument("name")
+@click.argument("name", shell_complete=names.complete)
 @click.option("--no-enter", is_flag=True, help="only create it")
 @click.option("--clean", is_flag=True, help="leave uncommitted and untracked work here")
 @click.option("--branch", metavar="BRANCH", help="begin with this branch, not the current one")

@@ -103,6 +103,9 @@ count) # BASE: how many commits are not in it, how many paths are uncommitted, t
     fi
     timeout 40 git log -z --no-show-signature --max-count=10 --format='%h %<(200,trunc)%s' --all ${base:+--not "$base"} | head -c 10000
     ;;
+size) # of all that is in the workspace, in KiB
+    du -sk /workspace 2>/dev/null | cut -f 1
+    ;;
 commit) # MESSAGE: all that is uncommitted
     cd /workspace
     quiet add --all

@@ -106,7 +106,7 @@ def _uncounted(engine: Engine, session: Session, progress: images.Progress) -> L
             engine, session.name, "count", session.base, progress=progress, what="cannot count"
         )
         count, pending, *rows = told.decode(errors="replace").split("\0")
-        named = tuple(visible(row) for row in rows if row)
+        named = tuple(visible(row.strip()) for row in rows if row)
         return Losses(int(count), named[:SHOWN], uncommitted=int(pending), gone=gone)
     except (workspace.WorkspaceError, ValueError):
         return Losses(gone=gone, unknown="git in the session could not tell what it holds")

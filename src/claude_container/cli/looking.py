@@ -1,0 +1,80 @@
+"""Looking at many sessions, side by side: each in a container of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from claude_container import git
+from claude_container.cli import settings
+from claude_container.cli.main import Call
+from claude_container.config import Settings
+from claude_container.engines.base import Engine
+from claude_container.errors import ClaudeContainerError
+from claude_container.sessions import home, listing, look, remove, transport, workspace
+from claude_container.sessions.listing import Entry
+from claude_container.sessions.remove import Losses
+
+
+def refreshed(call: Call, engine: Engine, entries: list[Entry], chosen: Settings) -> list[Entry]:
+    """The entries with what looks at the sessions find now; a failure is told in its row."""
+    limit = settings.size(chosen.fetch_limit, transport.LIMIT)
+    here = git.find(settings.working_directory())
+
+    def see(entry: Entry) -> Entry:
+        if entry.session is None:
+            return entry
+        repository = home.find(entry.session, here)
+        if repository is None:
+            return replace(entry, gone=True, failed=f"{entry.session.repository} is gone")
+        try:
+            seen = look.look(engine, repository, entry.session, call.console, limit=limit)
+        except ClaudeContainerError as error:
+            return replace(entry, failed=error.what)
+        return replace(entry, figures=seen, gone=False)
+
+    with call.console.task(_title("looking at", entries), quiet=True):
+        return listing.side_by_side(see, entries)
+
+
+def measured(call: Call, engine: Engine, entries: list[Entry]) -> list[Entry]:
+    """The entries with the sizes of the sessions' workspaces."""
+
+    def measure(entry: Entry) -> Entry:
+        if entry.session is None:
+            return entry
+        try:
+            told = workspace.run(
+                engine, entry.name, "size", progress=call.console, what="cannot measure it"
+            )
+            return replace(entry, size=int(told) * 1024)
+        except (ClaudeContainerError, ValueError) as error:
+            return replace(entry, failed=entry.failed or str(error))
+
+    with call.console.task(_title("measuring", entries), quiet=True):
+        return listing.side_by_side(measure, entries)
+
+
+def losses(
+    call: Call,
+    engine: Engine,
+    entries: Sequence[Entry],
+    chosen: Settings,
+    elsewhere: git.Repository | None,
+) -> list[Losses]:
+    """What would be lost with each session; of other entries that is not asked: nothing."""
+    limit = settings.size(chosen.fetch_limit, transport.LIMIT)
+
+    def see(entry: Entry) -> Losses:
+        if entry.session is None:
+            return Losses()
+        repository = home.find(entry.session, elsewhere)
+        return remove.losses(engine, repository, entry.session, call.console, limit=limit)
+
+    with call.console.task(_title("looking at", entries), quiet=True):
+        return listing.side_by_side(see, entries)
+
+
+def _title(verb: str, entries: Sequence[Entry]) -> str:
+    names = [entry.name for entry in entries if entry.session]
+    return f"{verb} session {names[0]}" if len(names) == 1 else f"{verb} {len(names)} sessions"

@@ -1,0 +1,35 @@
+"""Names of sessions, completed in the user's shell: `shell_complete=names.complete`."""
+
+from __future__ import annotations
+
+import click
+
+from claude_container import engines
+from claude_container.errors import ClaudeContainerError
+from claude_container.sessions import known, model
+from claude_container.sessions.listing import Listed
+
+
+def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Names of git sessions; nothing where there is no engine to ask."""
+    try:
+        engine = engines.get(context.params.get("engine"))
+        volumes = engine.volumes({model.KIND: model.WORKSPACE_KIND}, known.LABELS)
+    except ClaudeContainerError:
+        return []
+    return _fitting(context, [session.name for session in known.sessions(volumes)], begun)
+
+
+def complete_any(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Names of all that can be deleted: conversations and the original's too."""
+    try:
+        volumes = engines.get(context.params.get("engine")).volumes({}, known.LABELS)
+    except ClaudeContainerError:
+        return []
+    entries = Listed(volumes, ()).entries()
+    return _fitting(context, list(dict.fromkeys(entry.name for entry in entries)), begun)
+
+
+def _fitting(context: click.Context, names: list[str], begun: str) -> list[str]:
+    given = context.params.get("names") or ()
+    return [name for name in names if name.startswith(begun) and name not in given]
