@@ -1,0 +1,232 @@
+"""`merge`: bring a session's commits into a branch of yours, once you have seen them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from claude_container import git
+from claude_container.cli import merge_words as words
+from claude_container.cli import session, settings
+from claude_container.cli.console import Console
+from claude_container.cli.main import Call
+from claude_container.cli.sweep import sweeping
+from claude_container.engines.base import Engine
+from claude_container.errors import ClaudeContainerError, UsageError
+from claude_container.git import Repository
+from claude_container.sessions import foresee, merge, model, plan, remove, risks, undo, upkeep
+from claude_container.sessions.known import Session
+from claude_container.sessions.plan import NOTHING, Options, Plan
+from claude_container.terminal import visible
+
+_MESSAGE = "Work that was not committed yet"
+
+
+@click.command("merge")
+@click.argument("name")
+@click.option("--all", "--auto", "all_", is_flag=True, help="bring all that is new, unasked")
+@click.option("--select", is_flag=True, help="choose commits from a checklist")
+@click.option("--commits", "ranges", metavar="RANGE", multiple=True, help="these: A..B, or one id")
+@click.option("--squash", is_flag=True, help="as one commit")
+@click.option("--merge", "merge_", is_flag=True, help="as a merge commit; ids stay")
+@click.option("-m", "--message", metavar="TEXT", help="the message for --squash and --merge")
+@click.option("--into", metavar="BRANCH", help="another branch than this one; made if need be")
+@click.option("--with-snapshot", is_flag=True, help="commit your work as the session got it, too")
+@click.option("--commit-pending", is_flag=True, help="commit the session's uncommitted work first")
+@click.option("--no-conflicts", is_flag=True, help="change nothing if there is a conflict")
+@click.option("--accept-risks", is_flag=True, help="do not ask about what could run by itself")
+@click.option("--dry-run", is_flag=True, help="only show what would happen")
+@click.option("--undo", "undo_", is_flag=True, help="take the last merge back")
+@click.option("--delete", is_flag=True, help="delete the session afterwards")
+@click.option("--json", "as_json", is_flag=True, help="what happened as JSON")
+@session.engine_option
+@click.pass_obj
+def command(call: Call, /, name: str, **flags: Any) -> int:
+    """Bring the commits of session NAME into the branch that is checked out here.
+
+    They are shown first. Where the branch did not move they keep their ids, else they are
+    replayed on top. Your own uncommitted work stays as it is, and no hook runs.
+    """
+    model.check_name(name)
+    _check(call.console, flags)
+    if flags["undo_"]:
+        return _undo(call.console, name, as_json=flags["as_json"])
+    engine, _ = session.chosen(call, flags["engine"])
+    with sweeping(call.console, engine):
+        return _merge(call, name, flags)
+
+
+def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
+    console = call.console
+    engine, repository, opened = session.opened(call, name, flags["engine"])
+    if flags["commit_pending"] and not flags["dry_run"]:
+        upkeep.commit_pending(engine, opened, _MESSAGE, console)
+    _, chosen = session.chosen(call, flags["engine"])
+    figures = session.look_now(call, engine, repository, opened, chosen)
+    if pending := session.pending_in_words(figures):
+        console.warn(f"not part of this: {pending} in the session (--commit-pending commits it)")
+    planned = plan.plan(repository, name, _options(flags))
+    if not flags["as_json"]:
+        for line in words.plan(planned):
+            console.answer(line)
+    for warning in planned.warnings:
+        console.warn(f"{visible(warning.path)} {warning.why}")
+    if flags["dry_run"]:
+        return _foretell(console, repository, planned, as_json=flags["as_json"])
+    if planned.kind != NOTHING:
+        agreed = _agreed(console, repository, planned, flags)
+        if agreed is None:
+            console.done("nothing was merged")
+            return 0
+        planned = agreed
+    outcome = merge.apply(repository, planned, no_conflicts=flags["no_conflicts"])
+    code = _told(console, outcome, as_json=flags["as_json"])
+    if code == 0 and flags["delete"]:
+        _delete(console, engine, repository, opened)
+    return code
+
+
+def _foretell(console: Console, repository: Repository, planned: Plan, *, as_json: bool) -> int:
+    paths = foresee.conflicts(repository, planned)
+    for row in risks.find(repository, planned.since, planned.head):
+        console.warn(words.risk(row))
+    if as_json:
+        shown = {
+            "kind": planned.kind,
+            "branch": planned.branch,
+            "created": planned.created,
+            "commits": [asdict(commit) for commit in planned.commits],
+            "conflicts": paths,
+            "warnings": [asdict(warning) for warning in planned.warnings],
+        }
+        console.answer(json.dumps(shown, indent=2))
+    elif planned.kind != NOTHING:
+        for path in paths or ():
+            console.warn(f"would conflict: {visible(path)}")
+        if paths is None:
+            console.hint("whether these conflict only shows when they are replayed")
+    return 0
+
+
+def _check(console: Console, flags: dict[str, Any]) -> None:
+    """Raises UsageError for flags that do not go together, or need a terminal."""
+    ways = [flag for flag in ("all_", "select", "ranges", "undo_") if flags[flag]]
+    if len(ways) > 1:
+        raise UsageError("--all, --select, --commits and --undo are four ways: choose one")
+    if flags["undo_"] or flags["dry_run"]:
+        if flags["delete"]:
+            raise UsageError("--delete is for a merge that happens")
+    elif ways in ([], ["select"]) and not console.terminal:
+        raise UsageError(
+            "there is no terminal here to choose commits on",
+            hint="--all brings all that is new, --commits A..B some, --dry-run shows them",
+        )
+
+
+def _options(flags: dict[str, Any], chosen: Iterable[str] | None = None) -> Options:
+    return Options(
+        into=flags["into"],
+        squash=flags["squash"],
+        merge=flags["merge_"],
+        with_snapshot=flags["with_snapshot"],
+        message=flags["message"],
+        ranges=flags["ranges"],
+        chosen=None if chosen is None else tuple(chosen),
+    )
+
+
+def _agreed(
+    console: Console, repository: Repository, planned: Plan, flags: dict[str, Any]
+) -> Plan | None:
+    """The plan that was agreed to, or None for none."""
+    asked = not flags["all_"] and not flags["ranges"]
+    answer = "select" if flags["select"] else _ask(words.question(planned)) if asked else "y"
+    if answer == "select":
+        chosen = _checklist(planned)
+        if not chosen:
+            return None
+        planned = plan.plan(repository, planned.session, _options(flags, chosen))
+    return planned if answer != "n" and _accepted(console, repository, planned, flags) else None
+
+
+def _ask(question: str) -> str:
+    choice = click.Choice(["y", "n", "select"], case_sensitive=False)
+    answer: str = click.prompt(question, type=choice, default="n", err=True)
+    return answer
+
+
+def _checklist(planned: Plan) -> list[str]:
+    """The ids that are ticked; all are at first. Raises click.Abort on ^C."""
+    import questionary
+
+    rows = [
+        questionary.Choice(words.commit(commit), value=commit.id, checked=True)
+        for commit in planned.commits
+    ]
+    chosen: list[str] | None = questionary.checkbox("Commits to bring", choices=rows).ask()
+    if chosen is None:
+        raise click.Abort
+    return chosen
+
+
+def _accepted(
+    console: Console, repository: Repository, planned: Plan, flags: dict[str, Any]
+) -> bool:
+    """Show the risks; those that need a yes get one, or --accept-risks. Raises UsageError."""
+    rows = risks.find(repository, planned.since, planned.head)
+    for row in rows:
+        console.warn(words.risk(row))
+    if flags["accept_risks"] or not any(row.confirm for row in rows):
+        return True
+    if not console.terminal:
+        raise UsageError(
+            "some of this could run on your machine by itself, and there is nobody to ask",
+            hint="look at it (diff), then: --accept-risks",
+        )
+    return console.confirm("some of this could run on your machine by itself: bring it?")
+
+
+def _told(console: Console, outcome: merge.Outcome, *, as_json: bool) -> int:
+    """Say what became of it; the exit code is 1 after a conflict."""
+    if as_json:
+        console.answer(json.dumps(asdict(outcome), indent=2))
+    if outcome.finished:
+        console.done(words.outcome(outcome))
+        return 0
+    at = f": {words.commit(outcome.stopped)}" if outcome.stopped else ""
+    left = f", {session.commits_in_words(len(outcome.left))} after it" if outcome.left else ""
+    console.error(
+        ClaudeContainerError(
+            f"a conflict{at}{left}",
+            evidence="\n".join(map(visible, outcome.conflicts)),
+            hint=f"resolve it, git add, then one of: {' · '.join(outcome.commands)}",
+        )
+    )
+    return 1
+
+
+def _undo(console: Console, name: str, *, as_json: bool) -> int:
+    """Needs no engine: all that it knows is in the repository."""
+    repository = git.find(settings.working_directory())
+    if repository is None:
+        raise UsageError("this is no git repository", hint="cd into the one that was merged into")
+    undone = undo.undo(repository, name)
+    if as_json:
+        console.answer(json.dumps(asdict(undone), indent=2))
+    branch = undone.branch.removeprefix("refs/heads/")
+    console.done(f"{branch} is at {undone.tip[:10]} again" if undone.tip else f"{branch} is gone")
+    return 0
+
+
+def _delete(console: Console, engine: Engine, repository: Repository, opened: Session) -> None:
+    """Delete the session, unless it holds more than was merged."""
+    if remove.losses(engine, repository, opened, console):
+        console.warn(f"session {opened.name} is kept, for it holds more than this merge brought")
+        console.hint(f"claude-container delete {opened.name} says what")
+        return
+    remove.remove(engine, repository, opened)
+    console.done(f"session {opened.name} is deleted")

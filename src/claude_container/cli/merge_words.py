@@ -1,0 +1,69 @@
+"""What `merge` says: plans, commits and outcomes as lines. An agent's text is made visible here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from claude_container.cli.session import commits_in_words
+from claude_container.sessions.commits import Commit
+from claude_container.sessions.merge import Outcome
+from claude_container.sessions.plan import FAST_FORWARD, MERGE, NOTHING, SQUASH, Plan
+from claude_container.sessions.risks import Risk
+from claude_container.terminal import visible
+
+_SHOWN = 50  # commits
+
+
+def commit(shown: Commit) -> str:
+    return f"{shown.id[:10]} {visible(shown.subject)} ({visible(shown.author)})"
+
+
+def risk(row: Risk) -> str:
+    return f"{row.kind}: {visible(row.path)} {visible(row.why)}"
+
+
+def plan(planned: Plan) -> Iterator[str]:
+    """What would be brought, how, and what not."""
+    if planned.kind == NOTHING:
+        yield f"nothing new for {planned.branch_name}"
+    else:
+        made = " (a new branch)" if planned.created else ""
+        count = commits_in_words(len(planned.commits))
+        yield f"{count} for {planned.branch_name}{made}, {_how(planned)}:"
+        for each in planned.commits[:_SHOWN]:
+            yield f"  {commit(each)}"
+        if len(planned.commits) > _SHOWN:
+            yield f"  … and {len(planned.commits) - _SHOWN} more"
+    if planned.taken:
+        named = "" if planned.kind != NOTHING else "; --commits A..B brings them once more"
+        yield f"brought before: {commits_in_words(len(planned.taken))}{named}"
+    if planned.equal:
+        yield f"already there as changes: {commits_in_words(len(planned.equal))}"
+
+
+def _how(planned: Plan) -> str:
+    if planned.snapshot:
+        return "on top of your own uncommitted work, as a commit"
+    return {
+        FAST_FORWARD: "as they are",
+        SQUASH: "as one commit",
+        MERGE: "with a merge commit",
+    }.get(planned.kind, "replayed, under new ids")
+
+
+def question(planned: Plan) -> str:
+    return f"Bring this into {planned.branch_name}?"
+
+
+def outcome(done: Outcome) -> str:
+    branch = done.branch.removeprefix("refs/heads/")
+    if done.kind == NOTHING:
+        return f"{branch} stays as it is"
+    said = f"{branch} has {commits_in_words(len(done.commits))} more"
+    if done.kind == SQUASH:
+        said = f"{branch} has one commit more, made of {len(done.commits)}"
+    elif done.new_ids:
+        said += ", replayed under new ids"
+    if done.dropped:
+        said += f"; {done.dropped} of them changed nothing any more and were left out"
+    return f"{said}, and is at {done.after[:10]}"
