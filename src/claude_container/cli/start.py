@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ from claude_container import git
 from claude_container.cli import launch, names, session, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
+from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import create, enter, known, model
-from claude_container.sessions.create import Created, Wanted
+from claude_container.sessions import create, enter, home, known, model, packing
 from claude_container.sessions.known import Session
+from claude_container.sessions.packing import Created, Wanted
 
 
 @click.command("start")
@@ -44,16 +47,9 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
     model.check_name(name)
     engine, _ = session.chosen(call, flags["engine"])
     here = git.find(settings.working_directory())
-    with sweeping(call.console, engine):
-        existing = _existing(engine, name, here)
-        if existing is None and here is None:
-            raise UsageError(
-                f"there is no session {name}, and this is no git repository to make one of",
-                hint="cd into one; claude-container without a verb works in any directory",
-            )
-        directory = existing.directory if existing else here.top if here else Path()
-        if existing and not directory.is_dir():
-            directory = settings.working_directory()
+    with sweeping(call.console, engine) as swept:
+        existing = _existing(engine, name, here, swept)
+        directory = _directory(name, existing, here)
         planned = None if flags["no_enter"] else _planned(call, name, directory, flags)
         if existing is None:
             assert here is not None
@@ -63,13 +59,18 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
         if planned is None:
             return 0
         code = enter.enter(engine, planned, call.console)
-    _summary(call, engine, name, flags)
+    _summary(call, engine, name, here, flags)
     return code
 
 
-def _existing(engine: Engine, name: str, here: Repository | None) -> Session | None:
+def _existing(
+    engine: Engine, name: str, here: Repository | None, swept: Callable[[], bool]
+) -> Session | None:
     """The session to resume. Raises UsageError where its name is taken otherwise."""
     volumes = engine.volumes({model.KIND: None}, known.LABELS)
+    if swept():
+        # A session whose making was cut short is no session.
+        volumes = engine.volumes({model.KIND: None}, known.LABELS)
     for volume in volumes:
         other = volume.labels.get(model.SESSION, "")
         if other != name and other.lower() == name.lower():
@@ -91,9 +92,24 @@ def _existing(engine: Engine, name: str, here: Repository | None) -> Session | N
     return None
 
 
-def _planned(call: Call, name: str, directory: Path, flags: dict[str, Any]) -> enter.Launch:
-    from dataclasses import replace
+def _directory(name: str, existing: Session | None, here: Repository | None) -> Path:
+    """The working tree whose settings and Dockerfile count, wherever we stand."""
+    if existing and existing.directory.is_dir():
+        return existing.directory
+    if here is not None:
+        return here.top
+    if existing is None:
+        raise UsageError(
+            f"there is no session {name}, and this is no git repository to make one of",
+            hint="cd into one; claude-container without a verb works in any directory",
+        )
+    raise UsageError(
+        f"session {name} belongs to {existing.directory}, which is gone",
+        hint="go to where that repository is now",
+    )
 
+
+def _planned(call: Call, name: str, directory: Path, flags: dict[str, Any]) -> enter.Launch:
     planned, _ = launch.plan(call, directory, name, flags)
     # A session is one conversation; a task of its own (-p) begins anew unless told.
     asked = "yes" if flags["continue_"] else "no" if call.claude_args else "auto"
@@ -101,14 +117,17 @@ def _planned(call: Call, name: str, directory: Path, flags: dict[str, Any]) -> e
 
 
 def _create(call: Call, engine: Engine, here: Repository, name: str, flags: dict[str, Any]) -> None:
-    _, chosen = session.chosen(call, flags["engine"])
+    if not flags["clean"]:
+        # Untracked files come along.
+        settings.check_workspace(here.top)
+    chosen = settings.resolve(call.console, here.top, Settings(), ask=False).settings
     wanted = Wanted(
         clean=flags["clean"],
         branch=flags["branch"],
         depth=flags["depth"],
         include=chosen.include,
         as_stored=flags["as_stored"],
-        identity=settings.identity(chosen.identity) or create.IDENTITY,
+        identity=settings.identity(chosen.identity) or packing.IDENTITY,
     )
     image = launch.standard_image(settings.certificate(chosen.ca_file))
     with call.console.task(f"making session {name}", quiet=True):
@@ -117,8 +136,11 @@ def _create(call: Call, engine: Engine, here: Repository, name: str, flags: dict
     for module in created.submodules:
         if module.dirty:
             call.console.warn(f"uncommitted work in the submodule {module.path} stayed here")
-    if created.large_missing:
-        call.console.warn(f"{created.large_missing} git-lfs files are not here, and stay pointers")
+    if count := created.large_missing:
+        files = "git-lfs file is not here, and stays a pointer"
+        if count > 1:
+            files = "git-lfs files are not here, and stay pointers"
+        call.console.warn(f"{count} {files}")
 
 
 def _came(created: Created) -> str:
@@ -135,22 +157,34 @@ def _came(created: Created) -> str:
         parts.append(f"with {uncommitted} as a snapshot")
     elif uncommitted:
         parts.append(f"without {uncommitted}")
-    if created.submodules:
-        parts.append(f"{len(created.submodules)} submodules")
+    if count := len(created.submodules):
+        parts.append(_counted(count, "submodule"))
+    if created.large:
+        parts.append(_counted(created.large, "git-lfs object"))
     if created.included:
-        parts.append(f"{created.included} ignored files that were named")
-    if left := max(0, work.ignored - created.included):
-        parts.append(f"{left} ignored stayed here")
+        parts.append(f"{_counted(created.included, 'ignored file')} by name")
+    left = [f"{created.left} ignored" if created.left else ""]
+    left += [_counted(len(work.nested), "repository inside") if work.nested else ""]
+    if any(left):
+        parts.append(f"{' and '.join(filter(None, left))} stayed here")
     return ", ".join(parts)
 
 
-def _summary(call: Call, engine: Engine, name: str, flags: dict[str, Any]) -> None:
+def _counted(count: int, word: str) -> str:
+    if count != 1:
+        word = {"repository inside": "repositories inside"}.get(word, f"{word}s")
+    return f"{count} {word}"
+
+
+def _summary(
+    call: Call, engine: Engine, name: str, here: Repository | None, flags: dict[str, Any]
+) -> None:
     """After leaving: what the session holds, and what to type next."""
     found = known.find(engine, name)
-    if found is None or not found.directory.is_dir():
+    if found is None:
         return
-    repository = git.find(found.directory)
-    if repository is None or not found.is_of(repository):
+    repository = home.find(found, here)
+    if repository is None:
         return
     _, chosen = session.chosen(call, flags["engine"])
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from claude_container.cli.console import Console
 from claude_container.engines.base import Engine, EngineError
@@ -21,10 +21,11 @@ _OTHER = "removed what a launch of {session} that was cut short had left"
 
 
 @contextlib.contextmanager
-def sweeping(console: Console, engine: Engine) -> Iterator[None]:
+def sweeping(console: Console, engine: Engine) -> Iterator[Callable[[], bool]]:
     """Sweep beside what happens inside, and tell afterwards what was removed.
 
-    Every command that talks to an engine runs inside this.
+    Every command that talks to an engine runs inside this. What it gives waits for the
+    sweep, and tells whether it removed anything: what was listed before may be gone.
     """
     swept: list[Swept] = []
 
@@ -35,8 +36,13 @@ def sweeping(console: Console, engine: Engine) -> Iterator[None]:
 
     thread = threading.Thread(target=sweep, daemon=True)
     thread.start()
+
+    def finished() -> bool:
+        thread.join(30)
+        return bool(swept)
+
     try:
-        yield
+        yield finished
     finally:
         thread.join(30)
         tell(console, swept)

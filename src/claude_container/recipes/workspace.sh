@@ -73,13 +73,15 @@ look() {
 case $verb in
 create) # SUBMODULE PATHS; stdin: a tar of .git and of what else comes along
     cd /workspace
-    tar -xf -
-    GIT_LFS_SKIP_SMUDGE=1 quiet reset --quiet --hard
-    for path in "$@"; do
+    tar -xpf -
+    for path in . "$@"; do
         GIT_LFS_SKIP_SMUDGE=1 quiet -C "$path" reset --quiet --hard
+        # Large files whose content came along take the place of their pointers.
+        [ ! -d "$(quiet -C "$path" rev-parse --path-format=absolute --git-path lfs/objects)" ] ||
+            quiet -C "$path" lfs checkout >/dev/null
     done
-    # Large files whose content came along take the place of their pointers.
-    [ ! -d .git/lfs/objects ] || quiet lfs checkout >/dev/null
+    # Files with other line endings than git gives them.
+    [ ! -d .git/as-they-are ] || { cp -Rp .git/as-they-are/. . && rm -r .git/as-they-are; }
     ;;
 git-upload-pack) # [look]
     view

@@ -4,54 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container import __version__, archive, host, images
 from claude_container.archive import Entry
-from claude_container.engines.base import Engine, EngineError, NameTaken, Streams
-from claude_container.errors import ClaudeContainerError, UsageError
+from claude_container.engines.base import (
+    ContainerSpec,
+    Engine,
+    EngineError,
+    NameTaken,
+    Streams,
+)
+from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
-from claude_container.sessions import leftovers, luggage, model, snapshot, workspace
+from claude_container.process import ProcessError
+from claude_container.sessions import known, leftovers, model, packing, remove, workspace
 from claude_container.sessions.enter import SessionBusy
-from claude_container.sessions.luggage import GitFolder
-from claude_container.sessions.snapshot import Uncommitted
-from claude_container.sessions.submodules import Submodule, checked_out
+from claude_container.sessions.packing import CannotCreate, Created, Plan, Wanted
 
-IDENTITY = ("Claude", "claude@container")
-
-
-class CannotCreate(ClaudeContainerError):
-    """A session cannot be made of this repository as it is."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a new session shall be. `depth` in commits; `branch` another than the current."""
-
-    clean: bool = False
-    branch: str | None = None
-    depth: int | None = None
-    include: tuple[str, ...] = ()
-    as_stored: bool = False
-    identity: tuple[str, str] = IDENTITY
-
-
-@dataclass(frozen=True)
-class Created:
-    """What came along, for one line to the user. `origin` is the commit it began from."""
-
-    branch: str
-    origin: str
-    uncommitted: Uncommitted
-    snapshot: bool
-    included: int
-    large: int
-    large_missing: int
-    submodules: tuple[Submodule, ...]
+_PACKS = "packs-"  # of folders in host.cache_dir()
 
 
 def create(
@@ -68,8 +43,59 @@ def create(
     with its launcher gone, the volume of its launch is half-made, and goes with it.
     Raises CannotCreate, SessionBusy, EngineError, luggage.FilterMissing.
     """
-    plan = _plan(repository, name, wanted)
+    _check_left_behind(repository, name)
+    planned = packing.plan(repository, name, wanted)
+    with _temporary() as folder:
+        # Before there is anything on the engine: what fails here leaves nothing, and
+        # ^C does not have to wait for it.
+        entries = list(planned.entries(folder))
+        _make(engine, repository, name, planned, entries, progress, image)
+    return planned.created
+
+
+def _make(
+    engine: Engine,
+    repository: Repository,
+    name: str,
+    plan: Plan,
+    entries: Sequence[Entry],
+    progress: images.Progress,
+    image: images.Choice | None,
+) -> None:
     id = os.urandom(16).hex()
+    spec = _spec(repository, name, plan, id)
+    pins = {
+        model.ref(name, "base"): plan.git.commit,
+        model.ref(name, "origin"): plan.created.origin,
+    }
+    pinned = False
+    try:
+        container = workspace.create(engine, spec, progress, image)
+        if not engine.volumes({model.LAUNCH: id}, ()):
+            # Somebody else's work may lie in it.
+            engine.remove(container)
+            raise _taken(engine, name)
+        pinned = True
+        # Before anything is sent: no gc of the user's can take the snapshot away.
+        old = repository.refs(model.ref(name, ""))
+        repository.update_refs({**dict.fromkeys(old), **pins})
+        _fill(engine, container, entries)
+        engine.remove(container)
+    except NameTaken as error:
+        raise SessionBusy(
+            f"session {name} is in use by another command",
+            hint=f"wait for that one, or end it: {engine.name} rm --force {spec.name}",
+        ) from error
+    except BaseException:
+        with contextlib.suppress(EngineError):
+            leftovers.remove_launch(engine, id, started=False)
+        if pinned:
+            with contextlib.suppress(ProcessError):
+                repository.update_refs(dict.fromkeys(pins))
+        raise
+
+
+def _spec(repository: Repository, name: str, plan: Plan, id: str) -> ContainerSpec:
     labels = {
         model.SESSION: name,
         model.REPOSITORY: str(repository.common),
@@ -79,7 +105,7 @@ def create(
         model.CREATED: str(int(time.time())),
         model.LAUNCH: id,
     }
-    spec = workspace.spec(
+    return workspace.spec(
         name,
         "create",
         *(module.path for module in plan.created.submodules),
@@ -89,114 +115,54 @@ def create(
         volume_labels={**labels, model.VERSION: __version__, model.KIND: model.WORKSPACE_KIND},
         keep=True,
     )
-    refs = {ref: None for ref in repository.refs(f"refs/claude-container/{name}/")}
-    pins = {
-        model.ref(name, "base"): plan.git.commit,
-        model.ref(name, "origin"): plan.created.origin,
-    }
-    try:
-        container = workspace.create(engine, spec, progress, image)
-    except NameTaken as error:
-        raise SessionBusy(
-            f"session {name} is in use by another command",
-            hint=f"wait for that one, or end it: {engine.name} rm --force {spec.name}",
-        ) from error
-    try:
-        if not engine.volumes({model.LAUNCH: id}, ()):
-            # Made by somebody else since it was looked for: their work lies in it.
-            engine.remove(container)
-            raise SessionBusy(f"session {name} was just made by another command", hint="try again")
-        # Before anything is sent: no gc of the user's can take the snapshot away.
-        repository.update_refs({**refs, **pins})
-        _fill(engine, container, plan)
-        engine.remove(container)
-    except SessionBusy:
-        raise
-    except BaseException:
-        with contextlib.suppress(EngineError):
-            leftovers.remove_launch(engine, id, started=False)
-        repository.update_refs(dict.fromkeys(pins))
-        raise
-    return plan.created
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What goes into the volume, found out before there is one."""
-
-    git: GitFolder
-    large: Sequence[Path]
-    beside: Sequence[str]
-    created: Created
-
-    def entries(self, temporary: Path) -> Iterator[Entry]:
-        yield from self.git.entries(".git", _new(temporary))
-        for module in self.created.submodules:
-            yield from _submodule(module, self.git.identity, _new(temporary))
-        for path in self.large:
-            yield f".git/lfs/objects/{'/'.join(path.parts[-3:])}", 0o444, path
-        yield from luggage.files(self.git.repository, self.beside)
+def _check_left_behind(repository: Repository, name: str) -> None:
+    """Raise CannotCreate where our refs alone hold commits of an earlier session."""
+    lost = remove.left_behind(repository, name)
+    if lost:
+        raise CannotCreate(
+            f"an earlier session {name} left commits that are nowhere else: {lost.commits}",
+            evidence="\n".join(lost.named),
+            hint=f"git branch {name} {model.ref(name, 'head')} keeps them,"
+            f" claude-container delete {name} does not",
+        )
 
 
-def _plan(repository: Repository, name: str, wanted: Wanted) -> _Plan:
-    origin, branch = _start(repository, wanted)
-    names = luggage.filters(repository, origin)
-    if not wanted.as_stored:
-        luggage.check_filters(repository, names)
-    work, base, inside = Uncommitted(0, 0, 0), origin, []
-    if wanted.branch in (None, repository.branch):
-        work = snapshot.uncommitted(repository)
-        if not wanted.clean and (work.changed or work.new):
-            base = snapshot.take(repository, name, wanted.identity)
-        inside = list(checked_out(repository))
-    large, missing = luggage.large_files(repository, base) if "lfs" in names else ([], 0)
-    beside = luggage.included(repository, wanted.include)
-    ends = luggage.boundary(repository, base, wanted.depth)
-    folder = GitFolder(repository, base, branch, wanted.identity, ends)
-    created = Created(
-        branch, origin, work, base != origin, len(beside), len(large), missing, tuple(inside)
+def _taken(engine: Engine, name: str) -> ClaudeContainerError:
+    if known.find(engine, name) is not None:
+        return SessionBusy(f"session {name} was just made by another command", hint="try again")
+    volume = model.session_volume(name)
+    return CannotCreate(
+        f"there is a volume {volume} that is no git session's",
+        hint=f"take another name, or look at what is in it: {engine.name} run --rm -it"
+        f" -v {volume}:/v {images.DEFAULT} ls -la /v",
     )
-    return _Plan(folder, large, beside, created)
 
 
-def _fill(engine: Engine, container: str, plan: _Plan) -> None:
+def _fill(engine: Engine, container: str, entries: Sequence[Entry]) -> None:
     """Let the container unpack and check out what is streamed to it."""
     said = bytearray()
-    with (
-        tempfile.TemporaryDirectory(prefix="claude-container-", dir=host.cache_dir()) as folder,
-        archive.streamed(plan.entries(Path(folder))) as stdin,
-    ):
-        streams = Streams(stdin=stdin, stdout=said.extend, stderr=said.extend)
-        ended = engine.attach(container, streams)
+    try:
+        with archive.streamed(entries) as stdin:
+            streams = Streams(stdin=stdin, stdout=said.extend, stderr=said.extend)
+            ended = engine.attach(container, streams)
+    except OSError as error:
+        raise CannotCreate("a file changed while it was copied", evidence=str(error)) from error
     if ended.code != 0:
         raise CannotCreate(
             "the clone could not be made in the container", evidence=workspace.shown(bytes(said))
         )
 
 
-def _start(repository: Repository, wanted: Wanted) -> tuple[str, str]:
-    """The commit to begin with, and the branch that the session will be on."""
-    if wanted.branch is not None:
-        commit = repository.commit(f"refs/heads/{wanted.branch}")
-        if commit is None:
-            raise UsageError(f"this repository has no branch {wanted.branch!r}")
-        return commit, wanted.branch
-    if repository.head is None:
-        raise CannotCreate(
-            "this repository has no commit yet",
-            hint="a session begins with one: git commit --allow-empty -m Begin",
-        )
-    return repository.head, repository.branch or ""
-
-
-def _new(folder: Path) -> Path:
-    return Path(tempfile.mkdtemp(dir=folder))
-
-
-def _submodule(module: Submodule, identity: tuple[str, str], temporary: Path) -> Iterator[Entry]:
-    inner = module.repository
-    assert inner.head is not None
-    ends = luggage.boundary(inner, inner.head, None)
-    folder = GitFolder(inner, inner.head, inner.branch or "", identity, ends, module.worktree)
-    yield from folder.entries(f".git/{module.folder}", temporary)
-    yield f"{module.path}/.git", 0o644, module.link.encode()
+@contextlib.contextmanager
+def _temporary() -> Iterator[Path]:
+    """A folder for packs. Those of launchers that are gone are removed: they may be large."""
+    above = host.cache_dir()
+    for old in above.glob(f"{_PACKS}*") if above else ():
+        launcher = old.name.removeprefix(_PACKS).rpartition("-")[0].replace("_", ":")
+        if host.launcher_is_gone(launcher):
+            shutil.rmtree(old, ignore_errors=True)
+    mine = f"{_PACKS}{host.launcher_id().replace(':', '_')}-"
+    with tempfile.TemporaryDirectory(prefix=mine, dir=above) as folder:
+        yield Path(folder)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container.archive import Entry
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository, quoted
+from claude_container.sessions import endings, model
 from claude_container.terminal import visible
 
 INCLUDE_FILE = ".worktreeinclude"
@@ -20,6 +21,10 @@ _CARRIED = ("core.autocrlf", "core.eol")
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:(\w{64})\n"
 )
+
+
+# The history as it is stored: replace refs and grafts do not come along.
+_AS_STORED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
 
 
 class FilterMissing(ClaudeContainerError):
@@ -48,12 +53,16 @@ class GitFolder:
             *("-c", "core.fsync=none", "-c", "core.bigFileThreshold=16m"),
             *("pack-objects", *flags, base),
             input=wanted.encode(),
+            env=_AS_STORED,
+            timeout=None,
         )
         for name in ("", "/refs", "/objects", "/objects/pack", "/info"):
             yield f"{prefix}{name}", 0o755, None
         head = f"ref: refs/heads/{self.branch}" if self.branch else self.commit
         yield f"{prefix}/HEAD", 0o644, f"{head}\n".encode()
-        yield f"{prefix}/config", 0o644, self._config().encode()
+        yield f"{prefix}/config", 0o644, self._config(prefix).encode()
+        for name, file in self._attributes().items():
+            yield f"{prefix}/info/{name}", 0o644, file.read_bytes()
         if self.branch:
             packed = f"{self.commit} refs/heads/{self.branch}\n"
             yield f"{prefix}/packed-refs", 0o644, packed.encode()
@@ -62,19 +71,28 @@ class GitFolder:
         for file in sorted(folder.iterdir()):
             yield f"{prefix}/objects/pack/{file.name}", 0o444, file
 
-    def _config(self) -> str:
+    def _attributes(self) -> dict[str, Path]:
+        """Attributes that are no part of the tree, by the name that they get below info/."""
+        own, here = endings.attributes(self.repository)
+        named = {"attributes": here, "attributes-of-the-user": own}
+        return {name: file for name, file in named.items() if file.is_file()}
+
+    def _config(self, prefix: str) -> str:
         """The git folder's configuration: no remote, nothing of the host's but line endings."""
         form = self.repository.git("rev-parse", "--show-object-format").text
-        name, email = map(quoted, self.identity)
+        author, email = map(quoted, self.identity)
         core = ["filemode = true", "bare = false", "logallrefupdates = true"]
         if self.worktree:
             core.append(f"worktree = {quoted(self.worktree)}")
         for key in _CARRIED:
             if value := self.repository.git("config", key, check=False).text:
                 core.append(f"{key.removeprefix('core.')} = {quoted(value)}")
+        if (name := "attributes-of-the-user") in self._attributes():
+            path = f"{model.WORKSPACE}/{prefix}/info/{name}"
+            core.append(f"attributesFile = {quoted(path)}")
         sections = {
             "core": [f"repositoryformatversion = {int(form != 'sha1')}", *core],
-            "user": [f"name = {name}", f"email = {email}"],
+            "user": [f"name = {author}", f"email = {email}"],
             # The host may be shallow: CI checkouts are.
             "receive": ["shallowUpdate = true"],
         }
@@ -89,7 +107,7 @@ def boundary(repository: Repository, commit: str, depth: int | None) -> tuple[st
     """The commits whose parents stay here: those the repository lacks, and those below `depth`."""
     if depth is None and not repository.shallow:
         return ()
-    shown = repository.git("rev-list", "--topo-order", "--parents", commit)
+    shown = repository.git("rev-list", "--parents", commit, env=_AS_STORED)
     parents = {row[0]: row[1:] for row in map(str.split, shown.text.splitlines())}
     ends = set()
     if repository.shallow:
@@ -124,42 +142,73 @@ def included(repository: Repository, patterns: Sequence[str]) -> list[str]:
 
 
 def files(repository: Repository, names: Sequence[str], prefix: str = "") -> Iterator[Entry]:
-    """Files and links beside git, as they are."""
+    """Files and links beside git, as they are, and folders (they end in /) with all in them.
+
+    Raises ClaudeContainerError for one that cannot be read.
+    """
     for name in names:
-        yield f"{prefix}{name}", 0o644, repository.top / name
+        path = repository.top / name
+        if name.endswith("/"):
+            inner = sorted(f"{name}{entry.name}{'/' * _is_folder(entry)}" for entry in _scan(path))
+            yield from files(repository, inner, prefix)
+        elif path.is_symlink() or path.is_file():
+            if not path.is_symlink() and not os.access(path, os.R_OK):
+                raise _unreadable(path)
+            yield f"{prefix}{name}", 0o644, path
 
 
-def filters(repository: Repository, commit: str) -> set[str]:
-    """The names of the filters that .gitattributes files of a commit speak of."""
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError as error:
+        raise _unreadable(folder) from error
+
+
+def _unreadable(path: Path) -> ClaudeContainerError:
+    return ClaudeContainerError(
+        f"cannot read {visible(str(path))}, which {INCLUDE_FILE} or your config names",
+        hint="mend it, or name it there no longer",
+    )
+
+
+def filters(repository: Repository, commit: str) -> dict[str, list[str]]:
+    """The files of a commit that go through filters, by the filter's name."""
     found = repository.git(
-        *(
-            "grep",
-            "-h",
-            "-I",
-            "--no-color",
-            "-e",
-            "filter=",
-            commit,
-            "--",
-            ":(glob)**/.gitattributes",
-        ),
+        *("grep", "-q", "-e", "filter=", commit, "--", ":(top,glob)**/.gitattributes"),
         check=False,
     )
-    words = found.stdout.decode(errors="replace").split()
-    return {word.removeprefix("filter=") for word in words if word.startswith("filter=")}
+    beside = [file for file in endings.attributes(repository) if file.is_file()]
+    if found.code != 0 and not any(b"filter=" in file.read_bytes() for file in beside):
+        return {}
+    with tempfile.TemporaryDirectory(prefix="claude-container-") as folder:
+        env = {"GIT_INDEX_FILE": f"{folder}/index"}
+        repository.git("-c", "core.splitIndex=false", "read-tree", commit, env=env)
+        names = repository.git("ls-files", "-z", env=env).stdout
+        asked = repository.git(
+            "check-attr", "-z", "--cached", "--stdin", "filter", input=names, env=env
+        ).stdout.split(b"\0")
+    rows: dict[str, list[str]] = {}
+    for path, value in zip(asked[0::3], asked[2::3], strict=False):
+        if value not in (b"unspecified", b"unset", b"set"):
+            rows.setdefault(value.decode(errors="replace"), []).append(os.fsdecode(path))
+    return rows
 
 
-def check_filters(repository: Repository, names: set[str]) -> None:
+def check_filters(repository: Repository, filtered: Mapping[str, Sequence[str]]) -> None:
     """Raise FilterMissing for files that only a filter of the host's makes what they are."""
     rows = []
-    for name in sorted(names - {"lfs"}):
-        own = rf"^filter\.{re.escape(name)}\.(smudge|process)$"
-        if repository.git("config", "--get-regexp", own, check=False).text:
-            shown = repository.git("ls-files", "-z", f":(attr:filter={name})").stdout
-            if paths := [os.fsdecode(path) for path in shown.split(b"\0") if path]:
-                some = ", ".join(visible(path) for path in paths[:3])
-                more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-                rows.append(f"{visible(name)}: {some}{more}")
+    for name, paths in sorted(filtered.items()):
+        keys = [f"filter.{name}.{key}" for key in ("clean", "smudge", "process")]
+        if name == "lfs" or not any(repository.git("config", k, check=False).text for k in keys):
+            continue
+        some = ", ".join(visible(path) for path in paths[:3])
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        rows.append(f"{visible(name)}: {some}{more}")
     if rows:
         raise FilterMissing(
             "files here go through git filters that the container does not have",
@@ -168,19 +217,21 @@ def check_filters(repository: Repository, names: set[str]) -> None:
         )
 
 
-def large_files(repository: Repository, commit: str) -> tuple[list[Path], int]:
-    """git-lfs objects of a commit: the files that are here, and how many are not."""
-    rows = repository.git("ls-tree", "-r", "-z", "--long", commit).stdout.split(b"\0")
-    small = []
-    for row in filter(None, rows):
-        _, kind, id, size = row.split(b"\t", 1)[0].split()
-        if kind == b"blob" and int(size) < 1024:
-            small.append(id)
-    shown = repository.git("cat-file", "--batch", input=b"".join(id + b"\n" for id in small))
+def large_files(
+    repository: Repository, commit: str, paths: Sequence[str]
+) -> tuple[list[Path], int]:
+    """git-lfs objects of these files: those that are here, and how many are not."""
+    wanted = "".join(f"{commit}:{path}\n" for path in paths if "\n" not in path)
+    sized = repository.git(
+        "cat-file", "--batch-check=%(objectname) %(objectsize)", input=os.fsencode(wanted)
+    )
+    rows = [row.split() for row in sized.text.splitlines()]
+    small = [row[0] for row in rows if row[-1].isdigit() and int(row[-1]) < 1024]
+    shown = repository.git("cat-file", "--batch", input="".join(f"{id}\n" for id in small).encode())
     ids = sorted({found.decode() for found in _POINTER.findall(shown.stdout)})
-    paths = [_storage(repository) / id[:2] / id[2:4] / id for id in ids]
-    here = [path for path in paths if path.is_file()]
-    return here, len(paths) - len(here)
+    stored = [_storage(repository) / id[:2] / id[2:4] / id for id in ids]
+    here = [path for path in stored if path.is_file()]
+    return here, len(stored) - len(here)
 
 
 def _storage(repository: Repository) -> Path:

@@ -12,12 +12,22 @@ from claude_container.git import Repository
 
 @dataclass(frozen=True)
 class Submodule:
-    """`path` from the root of the outermost repository; `folder` its git folder, below .git."""
+    """`path` from the root of the outermost repository; `folder` its git folder, below .git.
+
+    `commit` is the one that the outer repository names, where it is here.
+    """
 
     path: str
     folder: str
     repository: Repository
+    commit: str
     dirty: bool
+
+    @property
+    def branch(self) -> str:
+        """The branch that it is on here, if that is at this commit."""
+        inner = self.repository
+        return inner.branch or "" if inner.head == self.commit else ""
 
     @property
     def worktree(self) -> str:
@@ -30,22 +40,23 @@ class Submodule:
         return f"gitdir: {'../' * (self.path.count('/') + 1)}.git/{self.folder}\n"
 
 
-def checked_out(repository: Repository, prefix: str = "", folder: str = "") -> Iterator[Submodule]:
-    """The submodules that a working tree has checked out, those inside of them too."""
-    if not (repository.top / ".gitmodules").is_file():
-        return
-    rows = repository.git("ls-files", "--stage", "-z").stdout.split(b"\0")
-    links = [os.fsdecode(row.split(b"\t", 1)[1]) for row in rows if row.startswith(b"160000 ")]
-    for link in links:
+def checked_out(
+    repository: Repository, commit: str, prefix: str = "", folder: str = ""
+) -> Iterator[Submodule]:
+    """The submodules of a commit that a working tree has checked out, those inside of them too."""
+    rows = repository.git("ls-tree", "-r", "-z", commit).stdout.split(b"\0")
+    links = [row.split(b"\t", 1) for row in rows if row.startswith(b"160000 ")]
+    for what, path in links:
+        link, named = os.fsdecode(path), what.split()[2].decode()
         if not (repository.top / link / ".git").exists():
             continue
         inner = git.find(repository.top / link)
         if inner is None or inner.head is None:
             continue
-        path = f"{prefix}{link}"
-        own = f"{folder}modules/{link}"
         status = inner.git(
             "--no-optional-locks", "status", "--porcelain", "--ignore-submodules=all"
         )
-        yield Submodule(path, own, inner, bool(status.text))
-        yield from checked_out(inner, f"{path}/", f"{own}/")
+        own = f"{folder}modules/{link}"
+        here = inner.commit(named) or inner.head
+        yield Submodule(f"{prefix}{link}", own, inner, here, bool(status.text))
+        yield from checked_out(inner, here, f"{prefix}{link}/", f"{own}/")

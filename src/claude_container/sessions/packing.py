@@ -1,0 +1,171 @@
+"""What a new session takes along of a repository and its submodules, decided before it is made."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from claude_container.archive import Entry
+from claude_container.errors import ClaudeContainerError, UsageError
+from claude_container.git import Repository
+from claude_container.sessions import endings, luggage, snapshot
+from claude_container.sessions.luggage import GitFolder
+from claude_container.sessions.snapshot import Uncommitted
+from claude_container.sessions.submodules import Submodule, checked_out
+
+IDENTITY = ("Claude", "claude@container")
+
+
+class CannotCreate(ClaudeContainerError):
+    """A session cannot be made of this repository as it is."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a new session shall be. `depth` in commits; `branch` another than the current."""
+
+    clean: bool = False
+    branch: str | None = None
+    depth: int | None = None
+    include: tuple[str, ...] = ()
+    as_stored: bool = False
+    identity: tuple[str, str] = IDENTITY
+
+
+@dataclass(frozen=True)
+class Created:
+    """What came along and what did not, for one line to the user.
+
+    `origin` is the commit it began from. `left` are ignored files and folders of which
+    nothing came, `large` git-lfs objects.
+    """
+
+    branch: str
+    origin: str
+    uncommitted: Uncommitted
+    snapshot: bool
+    included: int
+    left: int
+    large: int
+    large_missing: int
+    submodules: tuple[Submodule, ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A repository that goes into the volume: the user's own, or one of its submodules."""
+
+    git: GitFolder
+    folder: str  # of git, in the workspace
+    path: str  # of the working tree, "" or with a / at its end
+    large: Sequence[Path] = ()
+    unlike: Sequence[str] = ()
+
+    def entries(self, temporary: Path) -> Iterator[Entry]:
+        yield from self.git.entries(self.folder, temporary)
+        for file in self.large:
+            yield f"{self.folder}/lfs/objects/{'/'.join(file.parts[-3:])}", 0o444, file
+        # Over what git will have checked out (workspace.sh).
+        prefix = f".git/as-they-are/{self.path}"
+        yield from luggage.files(self.git.repository, self.unlike, prefix)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What goes into the volume, found out before there is one."""
+
+    parts: Sequence[_Part]
+    beside: Sequence[str]
+    created: Created
+
+    @property
+    def git(self) -> GitFolder:
+        return self.parts[0].git
+
+    def entries(self, temporary: Path) -> Iterator[Entry]:
+        for part in self.parts:
+            yield from part.entries(Path(tempfile.mkdtemp(dir=temporary)))
+        for module in self.created.submodules:
+            yield f"{module.path}/.git", 0o644, module.link.encode()
+        yield from luggage.files(self.git.repository, self.beside)
+
+
+def plan(repository: Repository, name: str, wanted: Wanted) -> Plan:
+    origin, branch = _start(repository, wanted)
+    work = snapshot.uncommitted(repository)
+    own = wanted.branch in (None, repository.branch)
+    base, unlike, modules = origin, list[str](), list[Submodule]()
+    if own and not wanted.clean:
+        if work.changed or work.new:
+            tree = snapshot.take(repository, work.nested)
+            unlike = list(tree.unlike)
+            if tree.id != repository.git("rev-parse", f"{origin}^{{tree}}").text:
+                base = snapshot.commit(repository, name, tree.id, wanted.identity)
+        else:
+            unlike = endings.unlike(repository)
+    if own:
+        modules = list(checked_out(repository, base))
+    depth = None if wanted.depth is None else wanted.depth + (base != origin)
+    ends = luggage.boundary(repository, base, depth)
+    git = GitFolder(repository, base, branch, wanted.identity, ends)
+    parts, missing = [], 0
+    for part in [_Part(git, ".git", "", unlike=unlike), *(_of(m, wanted) for m in modules)]:
+        filtered = luggage.filters(part.git.repository, part.git.commit)
+        if not wanted.as_stored:
+            luggage.check_filters(part.git.repository, filtered)
+        large, absent = luggage.large_files(
+            part.git.repository, part.git.commit, filtered.get("lfs", ())
+        )
+        parts.append(replace(part, large=large))
+        missing += absent
+    beside = luggage.included(repository, wanted.include)
+    left = [path for path in work.ignored if not _covers(path, beside)]
+    created = Created(
+        branch,
+        origin,
+        work,
+        base != origin,
+        len(beside),
+        len(left),
+        sum(len(part.large) for part in parts),
+        missing,
+        tuple(modules),
+    )
+    return Plan(parts, beside, created)
+
+
+def _covers(path: str, names: Sequence[str]) -> bool:
+    return any(name == path or (path.endswith("/") and name.startswith(path)) for name in names)
+
+
+def _of(module: Submodule, wanted: Wanted) -> _Part:
+    inner = module.repository
+    ends = luggage.boundary(inner, module.commit, None)
+    git = GitFolder(inner, module.commit, module.branch, wanted.identity, ends, module.worktree)
+    unlike = [] if module.dirty or wanted.clean else endings.unlike(inner)
+    return _Part(git, f".git/{module.folder}", f"{module.path}/", unlike=unlike)
+
+
+def _start(repository: Repository, wanted: Wanted) -> tuple[str, str]:
+    """The commit to begin with, and the branch that the session will be on."""
+    if wanted.branch is not None:
+        name = f"refs/heads/{wanted.branch}"
+        # Not as a revision, which `main~2` is too.
+        commit = repository.refs(name).get(name)
+        if commit is None:
+            other = repository.commit(wanted.branch)
+            raise UsageError(
+                f"this repository has no branch {wanted.branch!r}",
+                hint=f"it is a commit; to begin with it: git branch NAME {other[:7]}"
+                if other
+                else "",
+            )
+        return commit, wanted.branch
+    if repository.head is None:
+        raise CannotCreate(
+            "this repository has no commit yet",
+            hint="a session begins with one: git commit --allow-empty -m Begin",
+        )
+    return repository.head, repository.branch or ""
