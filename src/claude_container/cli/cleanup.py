@@ -8,8 +8,7 @@ from time import time
 import click
 
 from claude_container import git
-from claude_container.cli import delete, looking, session, settings, table
-from claude_container.cli import list as list_
+from claude_container.cli import delete, listed, looking, session, settings, table
 from claude_container.cli.main import Call
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
@@ -45,7 +44,7 @@ def command(
         )
     runs_on, chosen = session.chosen(call, engine)
     here = git.find(settings.working_directory())
-    entries = [e for e in list_.found(call, runs_on) if _is_old(e, least)]
+    entries = [e for e in listed.find(call, runs_on) if _is_old(e, least)]
     resting = [e for e in entries if not e.running and (e.kind == SESSION or not merged)]
     found = looking.losses(call, runs_on, resting, chosen, here)
     wanted = [(e, lost) for e, lost in zip(resting, found, strict=True) if not (merged and lost)]

@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 
 from claude_container import git
-from claude_container.cli import list as list_
-from claude_container.cli import looking, names, session, settings
+from claude_container.cli import listed, looking, names, session, settings
 from claude_container.cli.main import Call
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
@@ -39,7 +38,7 @@ def command(
     """
     runs_on, chosen = session.chosen(call, engine)
     elsewhere = _elsewhere(repo)
-    entries = list_.found(call, runs_on)
+    entries = listed.find(call, runs_on)
     chosen_entries = [entry for entry in entries if entry.name in names]
     gone = [n for n in dict.fromkeys(names) if n not in {entry.name for entry in entries}]
     left = {name: _left_behind(elsewhere, name) for name in gone}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from claude_container import git
-from claude_container.cli import settings
+from claude_container.cli import session, settings
 from claude_container.cli.main import Call
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
@@ -16,8 +16,9 @@ from claude_container.sessions.listing import Entry
 from claude_container.sessions.remove import Losses
 
 
-def refreshed(call: Call, engine: Engine, entries: list[Entry], chosen: Settings) -> list[Entry]:
+def refreshed(call: Call, engine: Engine, entries: list[Entry]) -> list[Entry]:
     """The entries with what looks at the sessions find now; a failure is told in its row."""
+    _, chosen = session.chosen(call, engine.name)
     limit = settings.size(chosen.fetch_limit, transport.LIMIT)
     here = git.find(settings.working_directory())
 

@@ -6,8 +6,8 @@ import click
 
 from claude_container import engines
 from claude_container.errors import ClaudeContainerError
-from claude_container.sessions import known, model
-from claude_container.sessions.listing import Listed
+from claude_container.sessions import known, listing, model
+from claude_container.sessions.asking import Listed
 
 
 def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
@@ -26,7 +26,7 @@ def complete_any(context: click.Context, parameter: click.Parameter, begun: str)
         volumes = engines.get(context.params.get("engine")).volumes({}, known.LABELS)
     except ClaudeContainerError:
         return []
-    entries = Listed(volumes, ()).entries()
+    entries = listing.entries(Listed(volumes, ()))
     return _fitting(context, list(dict.fromkeys(entry.name for entry in entries)), begun)
 
 

@@ -11,17 +11,7 @@ from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.sessions import model
 
-# All that volumes of ours say of themselves.
-LABELS = (
-    model.KIND,
-    model.SESSION,
-    model.REPOSITORY,
-    model.DIRECTORY,
-    model.BRANCH,
-    model.BASE,
-    model.CREATED,
-    model.LAUNCH,
-)
+LABELS = model.VOLUME_LABELS
 
 
 class NoSession(ClaudeContainerError):

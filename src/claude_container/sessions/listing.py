@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from claude_container.engines.base import Container, Engine, Volume
+from claude_container.engines.base import Volume
 from claude_container.git import git
-from claude_container.sessions import figures, known, leftovers, model
+from claude_container.sessions import figures, known, model
+from claude_container.sessions.asking import Listed
 from claude_container.sessions.figures import Figures
 from claude_container.sessions.known import Session
 
@@ -43,37 +44,17 @@ class Entry:
     size: int | None = None  # bytes in its workspace
 
 
-@dataclass(frozen=True)
-class Listed:
-    """What an engine said of all volumes, and of the containers of ours."""
-
-    volumes: Sequence[Volume]
-    containers: Sequence[Container]
-
-    def entries(self) -> list[Entry]:
-        """What there is of ours, by kind and name."""
-        states = {container.name: container.state for container in self.containers}
-        held = {volume.name: volume for volume in self.volumes}
-        found = [*_labelled(held), *_originals(held)]
-        order = (SESSION, CONVERSATION, ORIGINAL)
-        found.sort(key=lambda entry: (order.index(entry.kind), entry.name.lower()))
-        return [
-            entry
-            if entry.kind == ORIGINAL
-            else replace(entry, running=_running(states, entry.name))
-            for entry in found
-        ]
-
-
-def ask(engine: Engine) -> Listed:
-    """Ask an engine for all of it, in two calls at the same time. Raises EngineError."""
-    asked: list[Callable[[], Sequence[Volume] | Sequence[Container]]] = [
-        # Without a filter: the original's have no labels. It is no slower.
-        lambda: engine.volumes({}, known.LABELS),
-        lambda: leftovers.containers(engine),
+def entries(listed: Listed) -> list[Entry]:
+    """What there is of ours, by kind and name."""
+    states = {container.name: container.state for container in listed.containers}
+    held = {volume.name: volume for volume in listed.volumes}
+    found = [*_labelled(held), *_originals(held)]
+    order = (SESSION, CONVERSATION, ORIGINAL)
+    found.sort(key=lambda entry: (order.index(entry.kind), entry.name.lower()))
+    return [
+        entry if entry.kind == ORIGINAL else replace(entry, running=_running(states, entry.name))
+        for entry in found
     ]
-    volumes, containers = side_by_side(lambda call: call(), asked)
-    return Listed(volumes, containers)
 
 
 def with_figures(entries: Sequence[Entry]) -> list[Entry]:

@@ -36,6 +36,8 @@ INTERRUPTED = 96
 REPOSITORY = PREFIX + "repository"  # the common git folder of the user's repository
 BRANCH = PREFIX + "branch"
 BASE = PREFIX + "base"  # the commit it began with; refs/claude-container/NAME/base moves on
+# All that volumes of ours say of themselves.
+VOLUME_LABELS = (KIND, SESSION, REPOSITORY, DIRECTORY, BRANCH, BASE, CREATED, LAUNCH)
 
 WORKSPACE = "/workspace"
 STATE = "/var/lib/claude-container/state"
