@@ -26,7 +26,7 @@ check: $(READY)  ## lint, formatting, types
 
 bench: $(READY)  ## measure what the launcher costs
 	@scripts/engine
-	$(BIN)/python bench/run.py
+	$(BIN)/python -m bench.run $(ROWS)
 
 docs: $(READY)  ## write docs/commands.md from the help texts, draw the picture anew
 	$(BIN)/python scripts/commands.py

@@ -1,4 +1,4 @@
-"""`make bench`: what the launcher costs, as ratios within one run, never as times.
+"""`make bench [ROWS=words]`: what the launcher costs, as ratios within one run, never as times.
 
 Each row is measured in pairs, ours and the bare thing in turn, so that a machine
 whose speed drifts slows both; the figure is the median of the pairs' ratios.
@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from bench import sessions
 from claude_container import images
 
 IMAGE = images.DEFAULT
@@ -94,6 +95,7 @@ ROWS: dict[str, tuple[Callable[[str], list[float]], str]] = {
     "a whole launch ÷ `docker run` of the same": (launch, "≤ 1.5"),
     "`--version` ÷ `python -c pass`": (version, "≤ 6"),
     "default image ÷ Debian + packages + claude": (size, "≤ 1.05"),
+    **sessions.ROWS,
 }
 
 
@@ -103,9 +105,12 @@ def main() -> None:
     engine = subprocess.run(
         ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True
     ).stdout.strip()
+    wanted = sys.argv[1:]
     print(f"docker {engine}, Python {sys.version.split()[0]}, {os.cpu_count()} cores\n")
     print("| what | median | min – max | aim |\n|---|---|---|---|")
     for what, (measure, aim) in ROWS.items():
+        if wanted and not any(word in what for word in wanted):
+            continue
         with tempfile.TemporaryDirectory(prefix="claude-container-bench-") as folder:
             for name in ("home", "project"):
                 Path(folder, name).mkdir()
