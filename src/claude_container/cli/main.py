@@ -26,6 +26,8 @@ LAUNCH = "launch"
 # A verb's module is imported when it is called, so that each costs only itself.
 VERBS = {
     "start": "a session of its own: Claude on a copy of this repository",
+    "diff": "what a session would bring: commits, files, uncommitted work, risks",
+    "merge": "bring a session's commits back: all, none, or selected",
     "push": "bring the host's new commits into a session",
     "list": "the sessions, and what each holds",
     "shell": "a shell in a session",
