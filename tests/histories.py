@@ -101,7 +101,8 @@ class Lab:
         if snapshot:
             from claude_container.sessions import snapshot as taking
 
-            base = taking.take(self.repository, NAME, ("A User", "user@example.com"))
+            here, who = self.repository, ("A User", "user@example.com")
+            base = taking.commit(here, NAME, taking.tree(here), who)
         self._set(base=base, origin=origin)
         run(self.host.folder.parent, "init", "--quiet", "agent")
         ref = model.ref(NAME, "base")
