@@ -75,13 +75,18 @@ create) # SUBMODULE PATHS; stdin: a tar of .git and of what else comes along
     cd /workspace
     tar -xpf -
     for path in . "$@"; do
-        GIT_LFS_SKIP_SMUDGE=1 quiet -C "$path" reset --quiet --hard
+        cd "/workspace/$path"
+        own=$(git rev-parse --absolute-git-dir)
+        GIT_LFS_SKIP_SMUDGE=1 quiet reset --quiet --hard
         # Large files whose content came along take the place of their pointers.
-        [ ! -d "$(quiet -C "$path" rev-parse --path-format=absolute --git-path lfs/objects)" ] ||
-            quiet -C "$path" lfs checkout >/dev/null
+        [ ! -d "$own/lfs/objects" ] || quiet lfs checkout >/dev/null
+        # Files with other line endings than git gives them.
+        if [ -d "$own/as-they-are" ]; then
+            cp -Rp "$own/as-they-are/." .
+            (cd "$own/as-they-are" && find . ! -type d -print0) | quiet update-index -z --stdin
+            rm -r "$own/as-they-are"
+        fi
     done
-    # Files with other line endings than git gives them.
-    [ ! -d .git/as-they-are ] || { cp -Rp .git/as-they-are/. . && rm -r .git/as-they-are; }
     ;;
 git-upload-pack) # [look]
     view

@@ -36,12 +36,12 @@ def unlike(repository: Repository, env: Mapping[str, str | None] | None = None) 
 
 def _expected(stored: bytes, attributes: bytes, autocrlf: str, eol: str) -> bytes:
     """The endings that a checkout gives, b"?" where that is not easily told."""
+    if stored == b"-text":
+        return b"?" if attributes.split()[:1] == [b"text"] else stored
     own = autocrlf == "true" or (eol == "crlf" and autocrlf != "input" and attributes != b"")
     crlf = b"eol=crlf" in attributes or (own and b"eol=lf" not in attributes)
     if not crlf or attributes == b"-text":
         return stored
-    if stored == b"-text":
-        return b"?" if attributes.split()[:1] == [b"text"] else stored
     return {b"lf": b"crlf", b"mixed": b"?"}.get(stored, stored)
 
 

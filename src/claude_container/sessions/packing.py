@@ -59,7 +59,6 @@ class _Part:
 
     git: GitFolder
     folder: str  # of git, in the workspace
-    path: str  # of the working tree, "" or with a / at its end
     large: Sequence[Path] = ()
     unlike: Sequence[str] = ()
 
@@ -67,8 +66,8 @@ class _Part:
         yield from self.git.entries(self.folder, temporary)
         for file in self.large:
             yield f"{self.folder}/lfs/objects/{'/'.join(file.parts[-3:])}", 0o444, file
-        # Over what git will have checked out (workspace.sh).
-        prefix = f".git/as-they-are/{self.path}"
+        # To be put over what git will have checked out (workspace.sh).
+        prefix = f"{self.folder}/as-they-are/"
         yield from luggage.files(self.git.repository, self.unlike, prefix)
 
 
@@ -111,7 +110,7 @@ def plan(repository: Repository, name: str, wanted: Wanted) -> Plan:
     ends = luggage.boundary(repository, base, depth)
     git = GitFolder(repository, base, branch, wanted.identity, ends)
     parts, missing = [], 0
-    for part in [_Part(git, ".git", "", unlike=unlike), *(_of(m, wanted) for m in modules)]:
+    for part in [_Part(git, ".git", unlike=unlike), *(_of(m, wanted) for m in modules)]:
         filtered = luggage.filters(part.git.repository, part.git.commit)
         if not wanted.as_stored:
             luggage.check_filters(part.git.repository, filtered)
@@ -145,7 +144,7 @@ def _of(module: Submodule, wanted: Wanted) -> _Part:
     ends = luggage.boundary(inner, module.commit, None)
     git = GitFolder(inner, module.commit, module.branch, wanted.identity, ends, module.worktree)
     unlike = [] if module.dirty or wanted.clean else endings.unlike(inner)
-    return _Part(git, f".git/{module.folder}", f"{module.path}/", unlike=unlike)
+    return _Part(git, f".git/{module.folder}", unlike=unlike)
 
 
 def _start(repository: Repository, wanted: Wanted) -> tuple[str, str]:

@@ -109,7 +109,7 @@ def take(repository: Repository, nested: Sequence[str] = ()) -> Tree:
         if "could not open directory" in said:
             raise _unreadable(said)
         unlike = endings.unlike(repository, env)
-        return Tree(repository.git("write-tree", env=env).text, tuple(unlike))
+        return Tree(repository.git(*_ADDING, "write-tree", env=env).text, tuple(unlike))
 
 
 def tree(repository: Repository) -> str:
