@@ -29,7 +29,7 @@ def rows(
 
     Where output is no terminal's, COLUMNS counts, else nothing is shortened.
     """
-    cells = [[visible(cell) for cell in row] for row in (head, *body)]
+    cells = [[c if c.isprintable() else visible(c) for c in row] for row in (head, *body)]
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
     excess = sum(widths) + _GAP * (len(widths) - 1) - _columns()
     for column in shrink:

@@ -20,6 +20,7 @@ WORKERS = 4
 # The bash original's volumes carry no labels; the last is of its deprecated --dir.
 _PREFIXES = ("claude-session-", "claude-state-", "session-data-")
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 
@@ -58,9 +59,13 @@ def entries(listed: Listed) -> list[Entry]:
 
 
 def with_figures(entries: Sequence[Entry]) -> list[Entry]:
-    """Add what the last looks found, in two calls of git for each repository."""
-    commons = list(dict.fromkeys(e.session.repository for e in entries if e.session))
-    looks = dict(zip(commons, side_by_side(_looks, commons), strict=True))
+    """Add what the last looks found, in one call of git for each repository."""
+    names: dict[Path, list[str]] = {}
+    for entry in entries:
+        if entry.session:
+            names.setdefault(entry.session.repository, []).append(entry.name)
+    looked = side_by_side(lambda common: _looks(common, names[common]), names)
+    looks = dict(zip(names, looked, strict=True))
 
     def add(entry: Entry) -> Entry:
         if entry.session is None:
@@ -75,7 +80,7 @@ def with_figures(entries: Sequence[Entry]) -> list[Entry]:
     return [add(entry) for entry in entries]
 
 
-def side_by_side(do: Callable[..., T], items: Iterable[object], workers: int = WORKERS) -> list[T]:
+def side_by_side(do: Callable[[Item], T], items: Iterable[Item], workers: int = WORKERS) -> list[T]:
     """do(item) of each, a few at a time, in order; raises what the first that failed raised."""
     waiting = list(enumerate(items))[::-1]
     if len(waiting) == 1:
@@ -160,27 +165,23 @@ def _running(states: dict[str, str], name: str) -> str:
     return "" if state in ("created", "exited", "dead", "removing") else state
 
 
-def _looks(common: Path) -> dict[str, Figures] | None:
-    """The figures of all last looks in a repository, by session; None: there is none."""
+def _looks(common: Path, names: Sequence[str]) -> dict[str, Figures] | None:
+    """The figures of the last looks at these sessions of a repository; None: it is gone."""
     if not common.is_dir():
         return None
-    here = model.ref("*", "look")
-    listed = git("for-each-ref", "--format=%(objectname) %(refname)", here, cwd=common, check=False)
-    if listed.code != 0:
+    refs = "".join(f"{model.ref(name, 'look')}\n" for name in names).encode()
+    asked = git("cat-file", "--batch", cwd=common, input=refs, check=False)
+    if asked.code != 0:
         return None
-    rows = [line.split(" ", 1) for line in listed.text.splitlines()]
-    if not rows:
-        return {}
-    ids = "".join(f"{id}\n" for id, _ in rows).encode()
-    rest = git("cat-file", "--batch", cwd=common, input=ids).stdout
     found = {}
-    for id, ref in rows:
+    rest = asked.stdout
+    for name in names:
+        # "ID TYPE SIZE", the blob and a line break; or "NAME missing".
         line, _, rest = rest.partition(b"\n")
-        if not line.startswith(id.encode()) or line.endswith(b"missing"):
+        if line.endswith(b" missing"):
             continue
         size = int(line.split(b" ")[2])
-        seen = figures.parse(rest[:size])
+        if seen := figures.parse(rest[:size]):
+            found[name] = seen
         rest = rest[size + 1 :]
-        if seen:
-            found[ref.split("/")[2]] = seen
     return found
