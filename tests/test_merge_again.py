@@ -385,7 +385,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "replay": {},
     "squash": {"squash": True},
     "merge": {"merge": True},
-    "part": {"ranges": ("claude-container/work/head~1",)},
     "aside": {"into": "other"},
     "fast-forward aside": {"into": "made"},
 }

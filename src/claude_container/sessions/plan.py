@@ -203,7 +203,7 @@ def _how(
         raise Refused(
             "this session made merge commits, which cannot be replayed",
             evidence=lines(f"{c.id[:10]} {visible(c.subject)}" for c in merges),
-            hint="--merge keeps them, in a merge of your own; --squash makes one commit of all",
+            hint="--merge keeps them, in a merge of your own; --squash makes one commit",
         )
     picks = tuple(Pick(commit.id, (commit.id,)) for commit in kept)
     return replace(base, kind=REPLAY, commits=kept, picks=picks, merges=dropped)
