@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,9 +18,7 @@ from claude_container.git import Repository
 from claude_container.sessions import endings, luggage, packing, snapshot, submodules
 from claude_container.sessions.packing import Wanted
 from tests.gitsession import git, make_repository
-
-Content = dict[str, tuple[str, bytes]]
-FILE, PROGRAM, LINK = "100644", "100755", "120000"
+from tests.trees import FILE, PROGRAM, Content, held, untouched, write
 
 
 @pytest.fixture
@@ -33,23 +30,6 @@ def found(folder: Path) -> Repository:
     repository = our_git.find(folder)
     assert repository is not None
     return repository
-
-
-def held(folder: Path) -> Content:
-    """What a working tree holds: mode and content by path, as git has them."""
-    content = {}
-    for root, folders, names in os.walk(folder):
-        if ".git" in folders:
-            folders.remove(".git")
-        for name in [*names, *(n for n in folders if Path(root, n).is_symlink())]:
-            path = Path(root, name)
-            mode = path.lstat().st_mode
-            shown = str(path.relative_to(folder))
-            if stat.S_ISLNK(mode):
-                content[shown] = (LINK, os.fsencode(os.readlink(path)))
-            elif stat.S_ISREG(mode) and name != ".git":
-                content[shown] = (PROGRAM if mode & 0o100 else FILE, path.read_bytes())
-    return content
 
 
 def stored(repo: Path, tree: str) -> Content:
@@ -66,33 +46,6 @@ def stored(repo: Path, tree: str) -> Content:
     return content
 
 
-def everything(repo: Path) -> dict[str, object]:
-    """All that is the user's own in a repository, times too: only objects may be added."""
-    seen: dict[str, object] = {}
-    for root, folders, names in os.walk(repo):
-        for name in [*folders, *names]:
-            path = Path(root, name)
-            if "objects" in path.relative_to(repo).parts:
-                continue
-            told = path.lstat()
-            regular = stat.S_ISREG(told.st_mode) and os.access(path, os.R_OK)
-            content = path.read_bytes() if regular else b""
-            if not stat.S_ISDIR(told.st_mode):
-                # Whoever reads a split index touches its larger part.
-                when = 0 if name.startswith("sharedindex.") else told.st_mtime_ns
-                seen[str(path)] = (told.st_mode, when, told.st_ino, content)
-            else:
-                seen[str(path)] = told.st_mode
-    return seen
-
-
-@contextmanager
-def untouched(repo: Path) -> Iterator[None]:
-    before = everything(repo)
-    yield
-    assert everything(repo) == before
-
-
 def snapshot_of(repo: Path) -> Content:
     """Take a snapshot, see that nothing of the user's changed, and read it."""
     repository = found(repo)
@@ -100,12 +53,6 @@ def snapshot_of(repo: Path) -> Content:
         work = snapshot.uncommitted(repository)
         tree = snapshot.take(repository, work.nested)
     return stored(repo, tree.id)
-
-
-def write(repo: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        (repo / name).parent.mkdir(parents=True, exist_ok=True)
-        (repo / name).write_text(text)
 
 
 # The working tree as it is

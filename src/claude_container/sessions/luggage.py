@@ -33,7 +33,10 @@ class FilterMissing(ClaudeContainerError):
 
 @dataclass(frozen=True)
 class GitFolder:
-    """A git folder to be: one commit with its history, on a branch ("": detached)."""
+    """A git folder to be: one commit with its history, on a branch ("": detached).
+
+    `submodules` are the names of those that come along.
+    """
 
     repository: Repository
     commit: str
@@ -41,6 +44,7 @@ class GitFolder:
     identity: tuple[str, str]
     shallow: tuple[str, ...] = ()
     worktree: str = ""  # of a submodule, relative to the git folder
+    submodules: tuple[str, ...] = ()
 
     def entries(self, prefix: str, folder: Path) -> Iterator[Entry]:
         """Make the pack in `folder`, an empty one; then what belongs into the tar."""
@@ -98,6 +102,8 @@ class GitFolder:
         }
         if form != "sha1":
             sections["extensions"] = [f"objectFormat = {form}"]
+        for name in self.submodules:
+            sections[f"submodule {quoted(name)}"] = ["active = true"]
         return "".join(
             f"[{s}]\n" + "".join(f"\t{line}\n" for line in sections[s]) for s in sections
         )

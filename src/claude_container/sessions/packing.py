@@ -108,9 +108,9 @@ def plan(repository: Repository, name: str, wanted: Wanted) -> Plan:
         modules = list(checked_out(repository, base))
     depth = None if wanted.depth is None else wanted.depth + (base != origin)
     ends = luggage.boundary(repository, base, depth)
-    git = GitFolder(repository, base, branch, wanted.identity, ends)
+    git = GitFolder(repository, base, branch, wanted.identity, ends, "", _inside(modules, ""))
     parts, missing = [], 0
-    for part in [_Part(git, ".git", unlike=unlike), *(_of(m, wanted) for m in modules)]:
+    for part in [_Part(git, ".git", unlike=unlike), *(_of(m, modules, wanted) for m in modules)]:
         filtered = luggage.filters(part.git.repository, part.git.commit)
         if not wanted.as_stored:
             luggage.check_filters(part.git.repository, filtered)
@@ -139,12 +139,23 @@ def _covers(path: str, names: Sequence[str]) -> bool:
     return any(name == path or (path.endswith("/") and name.startswith(path)) for name in names)
 
 
-def _of(module: Submodule, wanted: Wanted) -> _Part:
+def _of(module: Submodule, modules: Sequence[Submodule], wanted: Wanted) -> _Part:
     inner = module.repository
-    ends = luggage.boundary(inner, module.commit, None)
-    git = GitFolder(inner, module.commit, module.branch, wanted.identity, ends, module.worktree)
+    git = GitFolder(
+        inner,
+        module.commit,
+        module.branch,
+        wanted.identity,
+        luggage.boundary(inner, module.commit, None),
+        module.worktree,
+        _inside(modules, f"{module.folder}/"),
+    )
     unlike = [] if module.dirty or wanted.clean else endings.unlike(inner)
     return _Part(git, f".git/{module.folder}", unlike=unlike)
+
+
+def _inside(modules: Sequence[Submodule], outer: str) -> tuple[str, ...]:
+    return tuple(module.name for module in modules if module.outer == outer and module.name)
 
 
 def _start(repository: Repository, wanted: Wanted) -> tuple[str, str]:

@@ -14,10 +14,14 @@ from claude_container.git import Repository
 class Submodule:
     """`path` from the root of the outermost repository; `folder` its git folder, below .git.
 
-    `commit` is the one that the outer repository names, where it is here.
+    `name` is what .gitmodules calls it, "" if nothing; `outer` the git folder of the
+    repository that it is in, below .git and with a / at its end, or "". `commit` is
+    the one that this repository names, where it is here.
     """
 
     path: str
+    name: str
+    outer: str
     folder: str
     repository: Repository
     commit: str
@@ -46,6 +50,7 @@ def checked_out(
     """The submodules of a commit that a working tree has checked out, those inside of them too."""
     rows = repository.git("ls-tree", "-r", "-z", commit).stdout.split(b"\0")
     links = [row.split(b"\t", 1) for row in rows if row.startswith(b"160000 ")]
+    names = _names(repository, commit) if links else {}
     for what, path in links:
         link, named = os.fsdecode(path), what.split()[2].decode()
         if not (repository.top / link / ".git").exists():
@@ -58,5 +63,16 @@ def checked_out(
         )
         own = f"{folder}modules/{link}"
         here = inner.commit(named) or inner.head
-        yield Submodule(f"{prefix}{link}", own, inner, here, bool(status.text))
+        name = names.get(path, "")
+        yield Submodule(f"{prefix}{link}", name, folder, own, inner, here, bool(status.text))
         yield from checked_out(inner, here, f"{prefix}{link}/", f"{own}/")
+
+
+def _names(repository: Repository, commit: str) -> dict[bytes, str]:
+    """What a commit's .gitmodules calls each path."""
+    shown = repository.git(
+        *("config", "-z", f"--blob={commit}:.gitmodules", "--get-regexp", r"^submodule\..*\.path$"),
+        check=False,
+    )
+    rows = [row.split(b"\n", 1) for row in shown.stdout.split(b"\0") if b"\n" in row]
+    return {path: os.fsdecode(key)[len("submodule.") : -len(".path")] for key, path in rows}
