@@ -17,6 +17,7 @@ from claude_container.cli.main import Call
 from claude_container.config import Settings
 from claude_container.errors import UsageError
 from claude_container.sessions.figures import Figures
+from claude_container.sessions.known import Session
 from claude_container.sessions.taken import Refused
 from tests.histories import IDENTITY, NAME, Lab
 
@@ -27,13 +28,15 @@ def lab(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     lab = Lab(tmp_path)
     lab.start()
 
-    def look(*args: object) -> Figures:
+    opened = Session(NAME, "id", lab.repository.common, lab.repository.top, "main", "", 0)
+
+    def look(*args: object, **flags: object) -> Figures:
         lab.look()
         return Figures(0, "id", lab.agent.id(), "main", ("?? new",), 1)
 
     monkeypatch.chdir(lab.host.folder)
     monkeypatch.setattr(opening, "chosen", lambda *args: (None, Settings()))
-    monkeypatch.setattr(opening, "opened", lambda *args: (None, lab.repository, None))
+    monkeypatch.setattr(opening, "opened", lambda *args: (None, lab.repository, opened))
     monkeypatch.setattr(opening, "look_now", look)
     monkeypatch.setattr(verb, "sweeping", lambda *args: contextlib.nullcontext())
     return lab

@@ -20,6 +20,7 @@ from claude_container.errors import UsageError
 from claude_container.git import Repository
 from claude_container.sessions import model, trivial
 from claude_container.sessions.figures import Figures, Other
+from claude_container.sessions.known import Session
 from claude_container.sessions.review import File, Review, review
 from claude_container.sessions.taken import Refused
 from tests.histories import IDENTITY, NAME, Lab, subjects
@@ -311,7 +312,9 @@ def run(lab: Lab, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[
 
     def call(*options: str, paths: tuple[str, ...] = (), **more: Any) -> tuple[int, str, str]:
         lab.look()
-        seen = lab.repository, figures(lab, **more)
+        here = lab.repository
+        opened = Session(NAME, "id", here.common, here.top, "main", "", 0)
+        seen = here, opened, figures(lab, **more)
         monkeypatch.setattr(diff.session, "look_at", lambda *args: seen)
         obj = Call(Console({}), paths, passed=bool(paths))
         capfd.readouterr()

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
@@ -17,7 +17,7 @@ from claude_container.cli import session
 from claude_container.cli.main import Call
 from claude_container.errors import UsageError
 from claude_container.git import Repository
-from claude_container.sessions import review
+from claude_container.sessions import look, review
 from claude_container.sessions.review import File, Review
 from claude_container.terminal import visible
 
@@ -47,9 +47,11 @@ def command(call: Call, /, name: str, shown: str | None, null: bool, engine: str
     """
     if null and shown != "names":
         raise UsageError("-z goes with --name-only")
-    repository, figures = session.look_at(call, name, engine)
+    repository, opened, figures = session.look_at(call, name, engine)
     paths = pathspecs(repository, call.claude_args)
     found = review.review(repository, name, figures, paths)
+    if not paths:
+        look.keep(repository, opened, replace(figures, ahead=len(found.new)))
     if shown == "patch":
         return git.show(*review.patch(repository, found, paths), cwd=repository.top).code
     if shown == "json":

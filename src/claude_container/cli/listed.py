@@ -61,7 +61,7 @@ def _session(entry: Entry) -> list[str]:
         entry.session.branch or "(detached)",
         table.since(entry.created),
         entry.running or "-",
-        str(seen.ahead) if seen else "?",
+        str(seen.ahead) if seen and seen.ahead is not None else "?",
         str(seen.pending_count) if seen and seen.pending_count >= 0 else "?",
         table.since(seen.time) if seen else "never",
     ]

@@ -18,7 +18,7 @@ from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import foresee, merge, model, plan, remove, risks, undo, upkeep
+from claude_container.sessions import foresee, look, merge, model, plan, remove, risks, undo, upkeep
 from claude_container.sessions.known import Session
 from claude_container.sessions.plan import NOTHING, Options, Plan
 from claude_container.terminal import visible
@@ -66,7 +66,7 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
     if flags["commit_pending"] and not flags["dry_run"]:
         upkeep.commit_pending(engine, opened, _MESSAGE, console)
     _, chosen = session.chosen(call, flags["engine"])
-    figures = session.look_now(call, engine, repository, opened, chosen)
+    figures = session.look_now(call, engine, repository, opened, chosen, counted=False)
     if pending := session.pending_in_words(figures):
         console.warn(f"not part of this: {pending} in the session (--commit-pending commits it)")
     planned = plan.plan(repository, name, _options(flags))
@@ -84,6 +84,8 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
             return 0
         planned = agreed
     outcome = merge.apply(repository, planned, no_conflicts=flags["no_conflicts"])
+    if outcome.finished:
+        look.count(repository, opened, figures)
     code = _told(console, outcome, as_json=flags["as_json"])
     if code == 0 and flags["delete"]:
         _delete(console, engine, repository, opened)

@@ -34,20 +34,31 @@ def opened(call: Call, name: str, engine_name: str | None) -> tuple[Engine, Repo
     return engine, known.check_belongs(session, here), session
 
 
-def look_at(call: Call, name: str, engine_name: str | None) -> tuple[Repository, Figures]:
-    """Open a session and look at it, telling what takes long."""
-    engine, chosen_settings = chosen(call, engine_name)
+def look_at(
+    call: Call, name: str, engine_name: str | None
+) -> tuple[Repository, Session, Figures]:
+    """Open a session and look at it, telling what takes long; no commits are counted yet."""
+    engine, settings_here = chosen(call, engine_name)
     with sweeping(call.console, engine):
         engine, repository, session = opened(call, name, engine_name)
-        return repository, look_now(call, engine, repository, session, chosen_settings)
+        seen = look_now(call, engine, repository, session, settings_here, counted=False)
+        return repository, session, seen
 
 
 def look_now(
-    call: Call, engine: Engine, repository: Repository, session: Session, chosen: Settings
+    call: Call,
+    engine: Engine,
+    repository: Repository,
+    session: Session,
+    chosen: Settings,
+    *,
+    counted: bool = True,
 ) -> Figures:
     limit = settings.size(chosen.fetch_limit, transport.LIMIT)
     with call.console.task(f"looking at session {session.name}", quiet=True):
-        return look.look(engine, repository, session, call.console, limit=limit)
+        return look.look(
+            engine, repository, session, call.console, limit=limit, counted=counted
+        )
 
 
 def pending_in_words(figures: Figures) -> str:

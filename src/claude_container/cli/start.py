@@ -193,7 +193,7 @@ def _summary(
         call.console.warn(f"cannot look at session {name}: {error.what}")
         return
     holds = ", ".join(
-        filter(None, [session.commits_in_words(seen.ahead), session.pending_in_words(seen)])
+        filter(None, [session.commits_in_words(seen.ahead or 0), session.pending_in_words(seen)])
     )
     call.console.done(f"left session {name}: {holds}")
     call.console.hint(

@@ -30,7 +30,7 @@ class Figures:
     pending_count: int  # of all of it; -1 where git in the session could not tell
     others: tuple[Other, ...] = ()
     unseen: int = 0  # further refs, too many to bring
-    ahead: int = 0  # commits that a merge would bring
+    ahead: int | None = None  # commits that a merge would bring, if they were counted
 
 
 def write(repository: Repository, figures: Figures) -> str:

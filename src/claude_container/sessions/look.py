@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
 import time
+from collections.abc import Sequence
 
-from claude_container import images
+from claude_container import host, images
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.process import ProcessError
-from claude_container.sessions import figures, model, own, transport
+from claude_container.sessions import figures, model, own, spread, transport
 from claude_container.sessions.figures import Figures, Other
 from claude_container.sessions.known import Session
+from claude_container.terminal import visible
 
 # Tells our remote helper that it is us who fetch, and how many bytes may come.
 VARIABLE = "CLAUDE_CONTAINER_LOOK"
@@ -24,6 +27,8 @@ _NOTHING_ELSE = (
     "transfer.bundleURI=false",
     "protocol.claude-container.allow=always",
 )
+_TOLD = 4 << 20  # bytes that a session can tell of itself
+_PATHS = 5_000_000
 _FSCK = re.compile(r"object ([0-9a-f]{40,64}): (\w+): (.*)")
 
 
@@ -44,37 +49,36 @@ def look(
     At most `limit` bytes, packed and unpacked alike. Raises Unfit and TransportError,
     with the refs as they were.
     """
-    incoming = model.ref(session.name, "incoming")
+    # Of this process and this call: another look at the same session may be under way.
+    incoming = f"{_incoming(session)}{host.launcher_id().replace(':', '-')}-{os.urandom(4).hex()}"
     try:
         _fetch(engine, repository, session, incoming, limit)
-        came = repository.refs(f"{incoming}/")
-        head = came.get(f"{incoming}/head")
-        if head is None:
-            raise Unfit(
-                f"session {session.name} has no commit at its HEAD",
-                hint=f"claude-container shell {session.name}, and look at git status there",
-            )
-        others = _others(came, incoming)
-        _check_size(repository, session, [head, *others.values()], limit)
-        told = repository.git("cat-file", "blob", came[f"{incoming}/claude-container/look"])
+        head, others, told = _read(repository, session, incoming)
+        _check_paths(repository, session, [head, *others])
+        seen = _figures(session, head, others, told)
+        new: dict[str, str | None] = {incoming: None, model.ref(session.name, "head"): head}
+        for old in repository.refs(model.ref(session.name, "other/"), _incoming(session)):
+            if old.startswith(model.ref(session.name, "other/")) or _is_left(session, old):
+                new[old] = None
+        for number, commit in enumerate(others, 1):
+            new[model.ref(session.name, f"other/{number}")] = commit
+        repository.update_refs(new)
     except BaseException:
-        _drop(repository, incoming)
+        with contextlib.suppress(ProcessError):
+            repository.update_refs({incoming: None})
         raise
-    seen = _figures(session, head, told.stdout, others)
-    new: dict[str, str | None] = dict.fromkeys(came)
-    new.update(dict.fromkeys(repository.refs(model.ref(session.name, "other/"))))
-    for number, commit in others.items():
-        new[model.ref(session.name, f"other/{number}")] = commit
-    new[model.ref(session.name, "head")] = head
-    repository.update_refs(new)
     return count(repository, session, seen)
 
 
 def count(repository: Repository, session: Session, seen: Figures) -> Figures:
-    """The figures with the commits that a merge would bring now; kept as those of the last look."""
+    """The figures with the commits that a merge would bring now, kept."""
     branches = ["HEAD", *([f"refs/heads/{session.branch}"] if session.branch else [])]
     ahead = len(own.remaining(repository, session.name, branches=branches))
-    seen = dataclasses.replace(seen, ahead=ahead)
+    return keep(repository, session, dataclasses.replace(seen, ahead=ahead))
+
+
+def keep(repository: Repository, session: Session, seen: Figures) -> Figures:
+    """Keep figures as those of the last look, for `list`; and return them."""
     blob = figures.write(repository, seen)
     repository.update_refs({model.ref(session.name, "look"): blob})
     return seen
@@ -95,11 +99,9 @@ def _fetch(
             "--no-auto-maintenance",
             "--no-write-fetch-head",
             "--no-prune",
-            "--atomic",
             *(f"--negotiation-tip={tip}" for tip in dict.fromkeys(filter(None, tips))),
             f"claude-container::{engine.name}:{session.name}",
-            f"+HEAD:{incoming}/head",
-            f"+refs/claude-container/*:{incoming}/claude-container/*",
+            f"+refs/claude-container/look:{incoming}",
             env={VARIABLE: str(limit)},
             timeout=None,
         )
@@ -113,46 +115,53 @@ def _refused(session: Session, said: str) -> ClaudeContainerError:
         object, check, why = found.groups()
         return Unfit(
             f"git refuses what session {session.name} holds: {check}",
-            evidence=f"object {object}: {why}",
+            evidence=f"object {object}: {visible(why)}",
             hint=f"to take such objects all the same: git config fetch.fsck.{check} warn",
         )
     return transport.explained(said, f"cannot fetch from session {session.name}")
 
 
-def _others(came: dict[str, str], incoming: str) -> dict[int, str]:
-    prefix = f"{incoming}/claude-container/other/"
-    return {int(n[len(prefix) :]): id for n, id in came.items() if n.startswith(prefix)}
+def _read(repository: Repository, session: Session, incoming: str) -> tuple[str, list[str], bytes]:
+    """What workspace.sh made for us: HEAD, the other tips, and what it tells of them."""
+    names = f"{incoming}\n{incoming}:look\n".encode()
+    sizes = repository.git("cat-file", "--batch-check=%(objectsize)", input=names).text.split()
+    if not all(size.isdecimal() and int(size) < _TOLD for size in sizes):
+        raise _nonsense(session)
+    (_, commit), (_, told) = spread.objects(repository, names)
+    parents = re.findall(r"^parent (\w+)$", commit.partition(b"\n\n")[0].decode(), re.MULTILINE)
+    if len(parents) == told.partition(b"\n\n")[0].count(b"\n") - 1:
+        raise Unfit(
+            f"session {session.name} has no commit at its HEAD",
+            hint=f"claude-container shell {session.name}, and look at git status there",
+        )
+    if not parents:
+        raise _nonsense(session)
+    return parents[0], parents[1:], told
 
 
-def _check_size(repository: Repository, session: Session, tips: list[str], limit: int) -> None:
-    """Raise Unfit where the new objects are more bytes than `limit`, however well packed."""
+def _check_paths(repository: Repository, session: Session, tips: list[str]) -> None:
+    """Raise Unfit where a few trees stand for more files than git can compare."""
     known = ["--not", "--branches", "--remotes", "--tags"]
     known += repository.refs(model.ref(session.name, "base")).values()
     known += repository.refs(model.ref(session.name, "head")).values()
-    new = repository.git("rev-list", "--objects", "--no-object-names", *tips, *known)
-    sizes = repository.git("cat-file", "--batch-check=%(objectsize)", input=new.stdout)
-    total = sum(int(size) for size in sizes.stdout.split())
-    if total > limit:
-        raise Unfit(
-            f"session {session.name} brings {total / 1e9:.1f} GB: more than {limit / 1e9:.1f}",
-            hint='fetch_limit = "20g" in your config file allows more',
-        )
-
-
-def _drop(repository: Repository, incoming: str) -> None:
     try:
-        repository.update_refs(dict.fromkeys(repository.refs(f"{incoming}/")))
-    except ProcessError:
-        return  # the next look overwrites them
+        new = repository.git("rev-list", *tips, *known).stdout
+        paths = spread.most_paths(repository, new) if new else 0
+    except ProcessError as error:
+        raise Unfit(
+            f"git cannot read what session {session.name} holds", evidence=visible(error.what)
+        ) from error
+    if paths > _PATHS:
+        raise Unfit(f"session {session.name} holds a commit of {paths:,} paths: git cannot cope")
 
 
-def _figures(session: Session, head: str, told: bytes, others: dict[int, str]) -> Figures:
+def _figures(session: Session, head: str, others: Sequence[str], told: bytes) -> Figures:
     """Read what workspace.sh told; all of it is an agent's."""
     try:
         top, _, rest = told.partition(b"\n\n")
-        branch, total, *rows = top.split(b"\n")
+        branch, unseen, *rows = top.split(b"\n")
         count, _, listed = rest.partition(b"\n")
-        names = {n: os.fsdecode(row.split(b" ", 1)[1]) for n, row in enumerate(rows, 1)}
+        names = [os.fsdecode(row.split(b" ", 1)[1]) for row in rows]
         pending = [row.decode(errors="replace") for row in listed.split(b"\0") if row]
         return Figures(
             time=int(time.time()),
@@ -160,9 +169,23 @@ def _figures(session: Session, head: str, told: bytes, others: dict[int, str]) -
             head=head,
             branch=branch.decode(errors="replace") or None,
             pending=tuple(pending[:1000]),
-            pending_count=int(count),
-            others=tuple(Other(names[n], id) for n, id in sorted(others.items())),
-            unseen=max(0, int(total) - len(rows)),
+            pending_count=max(-1, int(count)),
+            others=tuple(map(Other, names, others)),
+            unseen=max(0, int(unseen)),
         )
-    except (ValueError, IndexError, KeyError) as error:
-        raise Unfit(f"session {session.name} tells nonsense of itself") from error
+    except (ValueError, IndexError) as error:
+        raise _nonsense(session) from error
+
+
+def _nonsense(session: Session) -> Unfit:
+    return Unfit(f"session {session.name} tells nonsense of itself")
+
+
+def _incoming(session: Session) -> str:
+    return model.ref(session.name, "incoming/")
+
+
+def _is_left(session: Session, ref: str) -> bool:
+    """Whether a ref is of a look that was killed."""
+    launcher = ref.removeprefix(_incoming(session)).rpartition("-")[0]
+    return host.launcher_is_gone(launcher.replace("-", ":"))
