@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -23,7 +24,9 @@ _TRUST_FILE = "trusted.json"
 PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit", "include"})
 PROJECT_MAY_IF_TRUSTED = frozenset({"image", "dockerfile", "publish"})
 # CLAUDE_CONTAINER_IMAGE and so on.
-_VARIABLES = frozenset({"image", "engine", "network", "memory", "cpus", "ca_file"})
+_VARIABLES = frozenset(
+    {"image", "engine", "network", "memory", "cpus", "ca_file", "fetch_limit", "fetch_timeout"}
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Settings:
     ca_file: str | None = None
     identity: str | None = None
     include: tuple[str, ...] = ()
-    fetch_limit: str | int | None = None
+    fetch_limit: str | int | None = None  # bytes out of a session in one fetch
+    fetch_timeout: str | int | None = None  # seconds that it may say nothing meanwhile
 
     def over(self, lower: Settings) -> Settings:
         """These settings, and where they say nothing the lower ones."""
@@ -110,6 +114,25 @@ def from_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> Se
     if settings.pids_limit is not None and settings.pids_limit < 1:
         raise UsageError(f"{path}: pids_limit is at least 1")
     return settings
+
+
+def size(said: str | int | None, default: int) -> int:
+    """Bytes of a setting such as "20g" or "500m". Raises UsageError."""
+    if said is None:
+        return default
+    match = re.fullmatch(r"(\d+)([kmgt]?)b?", str(said).lower())
+    if not match or int(match[1]) == 0:
+        raise UsageError(f"{said!r} is no size", hint='such as "500m" or "20g"')
+    return int(match[1]) << (10 * " kmgt".index(match[2] or " "))
+
+
+def seconds(said: str | int | None, default: float) -> float:
+    """A setting in seconds, at least one. Raises UsageError."""
+    if said is None:
+        return default
+    if not str(said).isdecimal() or int(said) == 0:
+        raise UsageError(f"{said!r} is no number of seconds", hint="such as 60")
+    return float(said)
 
 
 class TrustStore:

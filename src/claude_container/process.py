@@ -264,6 +264,9 @@ class _Errors:
             start = self._line[: len(self._hold_back)]
             if not self._hold_back or not self._hold_back.startswith(start):
                 self._show()
+            # Its beginning is enough to know it by, and a line may never end.
+            self._line = self._line[: len(self._hold_back)]
+            self._shown = min(self._shown, len(self._line))
             if piece.endswith(b"\n"):
                 self._line, self._shown = b"", 0
 

@@ -12,9 +12,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
-from claude_container import engines
+from claude_container import config, engines, host
+from claude_container.config import Settings
 from claude_container.errors import ClaudeContainerError, Terminated, UsageError
-from claude_container.sessions import known, look, model, transport
+from claude_container.sessions import bounds, known, look, model, transport
+from claude_container.terminal import visible
 
 _USAGE = "git-remote-claude-container is for git to call: git fetch claude-container::NAME"
 
@@ -53,12 +55,11 @@ def _converse(address: str) -> None:
 def _connect(engine_name: str, name: str, service: str) -> None:
     engine = engines.get(engine_name or None)
     model.check_name(name)
-    bounds = None
+    chosen = _settings()
+    # Our own look, by which the session was found: it says how many bytes it wants at most.
     looked = os.environ.get(look.VARIABLE)
     if looked is None:
         known.need(engine, name)
-    else:
-        bounds = transport.Bounds(limit=int(looked))
     os.write(1, b"\n")
     transport.serve(
         engine,
@@ -70,8 +71,16 @@ def _connect(engine_name: str, name: str, service: str) -> None:
         look=looked is not None,
         # git itself sets no GIT_PROTOCOL for a helper, and understands version 2 (2.39).
         protocol=os.environ.get("GIT_PROTOCOL") or "version=2",
-        bounds=bounds,
+        limit=config.size(looked or chosen.fetch_limit, transport.LIMIT),
+        silence=config.seconds(chosen.fetch_timeout, bounds.SILENCE),
     )
+
+
+def _settings() -> Settings:
+    """The user's own: git calls us in a repository that may be anybody's."""
+    folder = host.config_dir(os.environ)
+    theirs = config.from_file(folder / config.USER_FILE) if folder else Settings()
+    return config.from_environment(os.environ).over(theirs)
 
 
 def _line() -> str:
@@ -83,7 +92,7 @@ def _line() -> str:
 
 
 def _say(error: ClaudeContainerError) -> None:
-    parts = [f"✗ {error.what}", *(f"  {line}" for line in error.evidence.splitlines())]
+    parts = [f"✗ {error.what}", *(f"  {visible(line)}" for line in error.evidence.splitlines())]
     parts += [f"hint: {error.hint}"] if error.hint else []
     with contextlib.suppress(OSError):
         os.write(2, "".join(f"{part}\n" for part in parts).encode())

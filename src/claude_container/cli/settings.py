@@ -34,6 +34,7 @@ _PORT = re.compile(
     r"(?:(?P<ip>\d+(?:\.\d+){3}|\[[0-9a-f:]+\]):)?(?P<host>\d+)(?::(?P<inner>\d+))?(?P<proto>/(?:tcp|udp))?"
 )
 _MOUNT = re.compile(r"(?P<source>.+?):(?P<target>/[^:]*)(?::(?P<mode>ro|rw))?")
+size = config.size
 _OURS = ("CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR", "CLAUDE_CONFIG_DIR")
 
 
@@ -244,16 +245,6 @@ def identity(said: str | None) -> tuple[str, str] | None:
     if not match:
         raise UsageError(f'identity = "{said}" is not "Name <email>"')
     return match[1], match[2]
-
-
-def size(said: str | int | None, default: int) -> int:
-    """Bytes of a setting such as "20g" or "500m". Raises UsageError."""
-    if said is None:
-        return default
-    match = re.fullmatch(r"(\d+)([kmgt]?)b?", str(said).lower())
-    if not match or int(match[1]) == 0:
-        raise UsageError(f"{said!r} is no size", hint='such as "500m" or "20g"')
-    return int(match[1]) << (10 * " kmgt".index(match[2] or " "))
 
 
 def certificate(path: str | None) -> bytes:

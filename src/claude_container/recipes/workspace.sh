@@ -42,15 +42,18 @@ view() {
     fi
 }
 
-# Further refs for our own look: refs/claude-container/other/N for whatever else holds
-# commits, and a blob that tells their names and what is uncommitted.
+# For our own look one more ref, a commit: its parents are HEAD and whatever else holds
+# commits, and its file tells their names and what is uncommitted.
 look() {
     git for-each-ref --format='%(objectname) %(refname)' ${head:+--no-merged="$head"} |
         grep -v ' refs/claude-container/' >/tmp/others || :
+    # What is no commit (a tag of a file) has nothing to lose.
+    head -n 100 /tmp/others | sed 's/ .*/^{commit}/' | git cat-file --batch-check='%(objectname)' >/tmp/ids
+    head -n 100 /tmp/others | cut -d ' ' -f 2- | paste -d ' ' /tmp/ids - | grep -v ' missing ' >/tmp/kept || :
     {
         echo "${branch#refs/heads/}"
-        wc -l </tmp/others
-        head -n 100 /tmp/others
+        tail -n +101 /tmp/others | wc -l
+        cat /tmp/kept
         echo
     } >/tmp/look
     if timeout 40 git -c core.fsmonitor=false status --porcelain -z --no-renames --untracked-files=normal >/tmp/status; then
@@ -59,15 +62,17 @@ look() {
     else
         echo -1 >>/tmp/look
     fi
-    number=0
-    head -n 100 /tmp/others | while read -r id name; do
-        number=$((number + 1))
-        # What is no commit (a tag of a file) needs no ref to be kept.
-        commit=$(git rev-parse --verify --quiet "$id^{commit}") || commit=
-        [ -z "$commit" ] || echo "$commit refs/claude-container/other/$number"
-    done >>/tmp/view/packed-refs
-    blob=$(git --git-dir=/tmp/view hash-object -w --stdin </tmp/look)
-    echo "$blob refs/claude-container/look" >>/tmp/view/packed-refs
+    export GIT_DIR=/tmp/view
+    blob=$(git hash-object -w --stdin </tmp/look)
+    tree=$(printf '100644 blob %s\tlook\n' "$blob" | git mktree)
+    commit=$({
+        echo "tree $tree"
+        { echo "$head" && cat /tmp/kept; } | sed -n 's/^\([0-9a-f][0-9a-f]*\).*/parent \1/p'
+        printf '%s look <look> 0 +0000\n' author committer
+        printf '\nlook\n'
+    } | git hash-object -w -t commit --stdin)
+    echo "$commit refs/claude-container/look" >>/tmp/view/packed-refs
+    unset GIT_DIR
 }
 
 case $verb in

@@ -43,11 +43,13 @@ def look(
     progress: images.Progress,
     *,
     limit: int = transport.LIMIT,
+    counted: bool = True,
 ) -> Figures:
     """Bring what the session holds into refs/claude-container/NAME/*; return its figures.
 
-    At most `limit` bytes, packed and unpacked alike. Raises Unfit and TransportError,
-    with the refs as they were.
+    At most `limit` bytes, packed and unpacked alike. Unless `counted`, what a merge
+    would bring is left for the caller to count and keep. Raises Unfit and
+    TransportError, with the refs as they were.
     """
     # Of this process and this call: another look at the same session may be under way.
     incoming = f"{_incoming(session)}{host.launcher_id().replace(':', '-')}-{os.urandom(4).hex()}"
@@ -67,7 +69,7 @@ def look(
         with contextlib.suppress(ProcessError):
             repository.update_refs({incoming: None})
         raise
-    return count(repository, session, seen)
+    return count(repository, session, seen) if counted else seen
 
 
 def count(repository: Repository, session: Session, seen: Figures) -> Figures:

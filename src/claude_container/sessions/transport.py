@@ -5,59 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from claude_container import images
 from claude_container.engines.base import Engine, EngineError, Streams
 from claude_container.errors import ClaudeContainerError
-from claude_container.sessions import workspace
+from claude_container.sessions import bounds, workspace
+from claude_container.sessions.bounds import Bounds, Tail
+from claude_container.sessions.pack import Meter, Nonsense
+from claude_container.sessions.wire import Wire
 from claude_container.terminal import visible
 
 SERVICES = ("git-upload-pack", "git-receive-pack")
-SILENCE = 60.0  # seconds without a byte in either direction
-# A host that sends may first have to pack for long.
+LIMIT = bounds.LIMIT
+# A host that sends may first have to pack for long, and a session to unpack.
 _SILENCE_OF_A_PUSH = 900.0
-LIMIT = 2 << 30  # bytes out of a session in one fetch
 
 
 class TransportError(ClaudeContainerError):
     """The other side stopped short, fell silent, or sent more than it may."""
-
-
-class Bounds:
-    """How much may come out of a session, in bytes, and for how long nothing, in seconds."""
-
-    def __init__(self, limit: int = LIMIT, silence: float = SILENCE) -> None:
-        self.broken = ""
-        self._limit = limit
-        self._silence = silence
-        self._sent = 0
-        self._writing = False
-        self._last = time.monotonic()
-
-    def moved(self) -> None:
-        self._last = time.monotonic()
-
-    def pass_on(self, chunk: bytes, fd: int) -> None:
-        """Write what came out, unless it is too much. Our own reader may take its time."""
-        self._sent += len(chunk)
-        if self._sent > self._limit:
-            self.broken = f"it sent more than {self._limit} bytes"
-            return
-        self._writing = True
-        _write_all(fd, chunk)
-        self._writing = False
-        self.moved()
-
-    def watch(self, ended: threading.Event, stop: Callable[[], None]) -> None:
-        """Call `stop` once a bound is broken; return then, or when `ended` is set."""
-        while not ended.wait(0.2):
-            if not self._writing and time.monotonic() - self._last > self._silence:
-                self.broken = f"nothing came for {self._silence:.0f} s"
-            if self.broken:
-                stop()
-                return
 
 
 def serve(
@@ -70,47 +36,69 @@ def serve(
     stdout: int,
     look: bool = False,
     protocol: str = "version=2",
-    bounds: Bounds | None = None,
+    limit: int = LIMIT,
+    silence: float = bounds.SILENCE,
 ) -> None:
     """Run one of SERVICES in a container, joined to two file descriptors.
 
-    `protocol` is git's GIT_PROTOCOL. With `look` upload-pack also shows the refs
+    `protocol` is git's GIT_PROTOCOL. With `look` upload-pack also shows the ref
     that look.py reads. Raises TransportError, EngineError.
     """
     reads = service == "git-upload-pack"
-    bounds = bounds or (Bounds() if reads else Bounds(silence=_SILENCE_OF_A_PUSH))
     words = [service, *(["look"] if look else [])]
     spec = workspace.spec(session, *words, read_only=reads, env={"GIT_PROTOCOL": protocol})
     container = workspace.create(engine, spec, progress)
-    said = bytearray()
-
-    ended = threading.Event()
-    watching = threading.Thread(
-        target=bounds.watch, args=(ended, lambda: workspace.discard(engine, container))
-    )
-    watching.start()
+    kept = Bounds(limit, silence, None if reads else max(silence, _SILENCE_OF_A_PUSH))
+    out = _Out(kept, Wire(Meter(limit) if reads else None), stdout)
+    said = Tail()
     code = None
     try:
-        with _pumped(stdin, bounds) as fed:
-            streams = Streams(
-                stdin=fed,
-                stdout=lambda chunk: bounds.pass_on(chunk, stdout),
-                stderr=said.extend,
-            )
-            code = engine.attach(container, streams).code
+        with (
+            kept.kept(lambda: workspace.discard(engine, container), reader=stdout),
+            _pumped(stdin, kept) as fed,
+        ):
+            streams = Streams(stdin=fed, stdout=out.write, stderr=said.add)
+            code = workspace.attach(engine, container, streams).code
     except EngineError:
-        if not bounds.broken:
+        if not kept.broken:
             raise
     finally:
-        ended.set()
-        watching.join()
         if code != 0:
             workspace.discard(engine, container)
-    if bounds.broken or code != 0:
+    if kept.broken == bounds.NOBODY:
+        return
+    if kept.broken or code != 0:
         raise TransportError(
             f"session {session} gave no answer that git can use",
-            evidence=bounds.broken or workspace.shown(bytes(said)),
+            evidence=kept.broken or workspace.shown(bytes(said)),
+            hint='fetch_limit = "20g" in your config file allows more'
+            if str(limit) in kept.broken
+            else "",
         )
+
+
+class _Out:
+    """What comes out of a session, on its way to git here."""
+
+    def __init__(self, kept: Bounds, wire: Wire, fd: int) -> None:
+        self._kept = kept
+        self._wire = wire
+        self._fd = fd
+
+    def write(self, chunk: bytes) -> None:
+        if not self._kept.came(len(chunk)):
+            return
+        with self._kept.busy():
+            try:
+                passed = self._wire.passed(chunk)
+                bounds.write_all(self._fd, passed)
+            except Nonsense as error:
+                self._kept.broken = error.what
+                return
+            except OSError:
+                self._kept.broken = bounds.NOBODY
+                return
+        self._kept.moved(len(passed))
 
 
 def explained(said: str, what: str) -> TransportError:
@@ -127,15 +115,15 @@ def explained(said: str, what: str) -> TransportError:
 
 
 @contextlib.contextmanager
-def _pumped(source: int, bounds: Bounds) -> Iterator[int]:
+def _pumped(source: int, kept: Bounds) -> Iterator[int]:
     """A file descriptor that gives what `source` gives, while that is noted as movement."""
     reading, writing = os.pipe()
 
     def pump() -> None:
         with contextlib.suppress(OSError):
             while chunk := os.read(source, 65536):
-                bounds.moved()
-                _write_all(writing, chunk)
+                kept.moved(len(chunk))
+                bounds.write_all(writing, chunk)
         os.close(writing)
 
     threading.Thread(target=pump, daemon=True).start()
@@ -143,9 +131,3 @@ def _pumped(source: int, bounds: Bounds) -> Iterator[int]:
         yield reading
     finally:
         os.close(reading)
-
-
-def _write_all(fd: int, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -16,13 +16,17 @@ from claude_container.engines.base import (
     VolumeMount,
 )
 from claude_container.errors import ClaudeContainerError
-from claude_container.process import NOTHING
+from claude_container.process import NOTHING, Attached
 from claude_container.sessions import leftovers, model
+from claude_container.sessions.bounds import Bounds, Tail
 from claude_container.terminal import visible
 
 # To become the owner of the workspace; nothing of it is left when git starts.
 _CAPABILITIES = ("CHOWN", "SETUID", "SETGID", "SETPCAP")
 _PIDS = 256
+# What is asked for is small, and may take long: filters and merge drivers run for it.
+_WRITTEN = 64 << 20
+_SILENCE = 600.0
 
 
 class WorkspaceError(ClaudeContainerError):
@@ -92,21 +96,40 @@ def run(
     *words: str,
     progress: images.Progress,
     what: str,
+    silence: float = _SILENCE,
 ) -> bytes:
     """Run workspace.sh with `words`; return what it wrote. Raises WorkspaceError(`what`)."""
     container = create(engine, spec(session, *words), progress)
-    written = bytearray()
-    said = bytearray()
+    written, said = bytearray(), Tail()
+    kept = Bounds(_WRITTEN, silence)
+
+    def write(chunk: bytes) -> None:
+        if kept.came(len(chunk)):
+            written.extend(chunk)
+
+    code = None
     try:
-        streams = Streams(stdin=NOTHING, stdout=written.extend, stderr=said.extend)
-        ended = engine.attach(container, streams)
-    except BaseException:
-        discard(engine, container)
-        raise
-    if ended.code != 0:
-        discard(engine, container)
-        raise WorkspaceError(what, evidence=shown(bytes(said)))
+        with kept.kept(lambda: discard(engine, container)):
+            streams = Streams(stdin=NOTHING, stdout=write, stderr=said.add)
+            code = attach(engine, container, streams).code
+    except EngineError:
+        if not kept.broken:
+            raise
+    finally:
+        if code != 0:
+            discard(engine, container)
+    if kept.broken or code != 0:
+        raise WorkspaceError(what, evidence=kept.broken or shown(bytes(said)))
     return bytes(written)
+
+
+def attach(engine: Engine, container: str, streams: Streams) -> Attached:
+    """Engine.attach, but in what an error shows nothing can hide: part of it is an agent's."""
+    try:
+        return engine.attach(container, streams)
+    except EngineError as error:
+        error.evidence = shown(error.evidence.encode())
+        raise
 
 
 def discard(engine: Engine, container: str) -> None:
