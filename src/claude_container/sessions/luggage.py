@@ -12,6 +12,7 @@ from pathlib import Path
 from claude_container.archive import Entry
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository, quoted
+from claude_container.process import ProcessError
 from claude_container.sessions import endings, model
 from claude_container.terminal import visible
 
@@ -25,6 +26,7 @@ _POINTER = re.compile(
 
 # The history as it is stored: replace refs and grafts do not come along.
 _AS_STORED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
+_NO_ADVICE = ("-c", "advice.graftFileDeprecated=false")
 
 
 class FilterMissing(ClaudeContainerError):
@@ -53,13 +55,16 @@ class GitFolder:
         # core.fsync: a file that is gone in a moment need not reach the disk.
         flags = ("--revs", "--delta-base-offset", "--window=0", "--quiet")
         base = str(folder / "pack")
-        self.repository.git(
-            *("-c", "core.fsync=none", "-c", "core.bigFileThreshold=16m"),
-            *("pack-objects", *flags, base),
-            input=wanted.encode(),
-            env=_AS_STORED,
-            timeout=None,
-        )
+        try:
+            self.repository.git(
+                *(*_NO_ADVICE, "-c", "core.fsync=none", "-c", "core.bigFileThreshold=16m"),
+                *("pack-objects", *flags, base),
+                input=wanted.encode(),
+                env=_AS_STORED,
+                timeout=None,
+            )
+        except ProcessError as error:
+            raise _unpacked(self.repository, error.stderr) from error
         for name in ("", "/refs", "/objects", "/objects/pack", "/info"):
             yield f"{prefix}{name}", 0o755, None
         head = f"ref: refs/heads/{self.branch}" if self.branch else self.commit
@@ -109,11 +114,26 @@ class GitFolder:
         )
 
 
+def _unpacked(repository: Repository, said: str) -> ClaudeContainerError:
+    evidence = "\n".join(visible(line) for line in said.splitlines()[-6:])
+    if "promisor remote" in said:
+        return ClaudeContainerError(
+            "this is a partial clone, and its remote does not give what is missing in it",
+            evidence=evidence,
+            hint="try again when the remote can be reached, or take less history: --depth 1",
+        )
+    return ClaudeContainerError(
+        f"git cannot pack the history of {repository.top}",
+        evidence=evidence,
+        hint="git fsck there tells what is wrong with it; --depth 1 takes the last commit alone",
+    )
+
+
 def boundary(repository: Repository, commit: str, depth: int | None) -> tuple[str, ...]:
     """The commits whose parents stay here: those the repository lacks, and those below `depth`."""
     if depth is None and not repository.shallow:
         return ()
-    shown = repository.git("rev-list", "--parents", commit, env=_AS_STORED)
+    shown = repository.git(*_NO_ADVICE, "rev-list", "--parents", commit, env=_AS_STORED)
     parents = {row[0]: row[1:] for row in map(str.split, shown.text.splitlines())}
     ends = set()
     if repository.shallow:
