@@ -75,6 +75,8 @@ def push(
             hint="uncommitted work there may be in the way:"
             f" claude-container merge {session.name} --commit-pending, or tell Claude to commit",
         )
+    if how not in (b"current", b"fast-forward", b"merged", b"conflict"):
+        raise workspace.WorkspaceError(what, evidence=workspace.shown(written))
     repository.update_refs({model.ref(session.name, "pushed"): commit})
     paths = tuple(os.fsdecode(path) for path in rest.split(b"\0") if path)
     return Pushed(how.decode(), commit, paths)
