@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from claude_container import images
+from claude_container import host, images
 from claude_container.sessions import model
 from tests.conftest import Cli
 
@@ -35,6 +35,19 @@ class GitSession:
         done = subprocess.run(argv, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def run(self) -> None:
+        """Hold a container in the place of one that claude runs in."""
+        labels = {
+            model.KIND: model.WORKSPACE_KIND,
+            model.SESSION: self.name,
+            model.LAUNCHER: host.launcher_id(),
+        }
+        argv = ["docker", "run", "--detach", "--init", "--network", "none"]
+        argv += ["--name", model.container_name(self.name), "--entrypoint", "sleep"]
+        argv += [f"--label={key}={value}" for key, value in labels.items()]
+        argv += ["-v", f"{model.session_volume(self.name)}:{model.WORKSPACE}"]
+        _sh(*argv, images.DEFAULT, "600")
 
     def commit(self, path: str, content: str, message: str) -> str:
         """Commit one file in the session; return the commit's id."""

@@ -50,7 +50,7 @@ def command(
     wanted = [(e, lost) for e, lost in zip(resting, found, strict=True) if not (merged and lost)]
     for entry in entries:
         if entry.running:
-            call.console.doing(f"{delete.in_words(entry)} is running, and stays")
+            call.console.doing(f"{delete.in_words(entry)} is {entry.running}, and stays")
     if not wanted:
         call.console.done("there is nothing to clean up")
         return 0

@@ -127,7 +127,7 @@ def _refused(
     for entry, losses in zip(entries, found, strict=True):
         if entry.name in busy:
             running = f"session {entry.name} is running"
-            what = running if entry.running else busy[entry.name].what
+            what = running if entry.running == "running" else busy[entry.name].what
             refused.append(ClaudeContainerError(what, evidence="\n".join(evidence(losses))))
         elif losses:
             refused.append(_refusal(entry.name, losses))

@@ -105,7 +105,7 @@ def _data(entry: Entry) -> dict[str, Any]:
         "directory": entry.directory or None,
         "branch": began.branch or None if began else None,
         "created": entry.created or None,
-        "running": None if entry.kind == ORIGINAL else bool(entry.running),
+        "running": None if entry.kind == ORIGINAL else entry.running in ("running", "paused"),
         "commits": seen.ahead if seen else None,
         "uncommitted": seen.pending_count if seen and seen.pending_count >= 0 else None,
         "seen": seen.time if seen else None,

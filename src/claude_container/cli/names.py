@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from claude_container import engines
+from claude_container.cli import chosen
 from claude_container.errors import ClaudeContainerError
 from claude_container.sessions import known, listing, model
 from claude_container.sessions.asking import Listed
@@ -13,9 +13,9 @@ from claude_container.sessions.asking import Listed
 def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Names of git sessions; nothing where there is no engine to ask."""
     try:
-        engine = engines.get(context.params.get("engine"))
+        engine = chosen.engine(context.params.get("engine"))
         volumes = engine.volumes({model.KIND: model.WORKSPACE_KIND}, known.LABELS)
-    except ClaudeContainerError:
+    except (ClaudeContainerError, ValueError):
         return []
     return _fitting(context, [session.name for session in known.sessions(volumes)], begun)
 
@@ -23,8 +23,8 @@ def complete(context: click.Context, parameter: click.Parameter, begun: str) -> 
 def complete_any(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Names of all that can be deleted: conversations and the original's too."""
     try:
-        volumes = engines.get(context.params.get("engine")).volumes({}, known.LABELS)
-    except ClaudeContainerError:
+        volumes = chosen.engine(context.params.get("engine")).volumes({}, known.LABELS)
+    except (ClaudeContainerError, ValueError):
         return []
     entries = listing.entries(Listed(volumes, ()))
     return _fitting(context, list(dict.fromkeys(entry.name for entry in entries)), begun)

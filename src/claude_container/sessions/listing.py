@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from claude_container.engines.base import Volume
+from claude_container.engines.base import Container, Volume
 from claude_container.git import git
 from claude_container.sessions import figures, known, model
 from claude_container.sessions.asking import Listed
@@ -19,6 +19,9 @@ SESSION, CONVERSATION, ORIGINAL = "session", "conversation", "original"
 WORKERS = 4
 # The bash original's volumes carry no labels; the last is of its deprecated --dir.
 _PREFIXES = ("claude-session-", "claude-state-", "session-data-")
+# What a container that holds a session's name is there for, if not to run it.
+_DOING = {model.CREATE_KIND: "making", model.DELETE_KIND: "deleting"}
+_AT_REST = ("created", "exited", "dead", "removing")
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -28,8 +31,9 @@ T = TypeVar("T")
 class Entry:
     """A name, and the volumes that belong to it. `kind` is one of those above.
 
-    `running` is a container's state, "" without one; `volumes` are in the order in
-    which they are to be removed; `directory` is what a conversation is about.
+    `running` is its container's state or what is done with it, "" at rest; `volumes`
+    are in the order in which they are to be removed; `directory` is what a
+    conversation is about.
     """
 
     name: str
@@ -47,13 +51,13 @@ class Entry:
 
 def entries(listed: Listed) -> list[Entry]:
     """What there is of ours, by kind and name."""
-    states = {container.name: container.state for container in listed.containers}
+    holders = {container.name: container for container in listed.containers}
     held = {volume.name: volume for volume in listed.volumes}
     found = [*_labelled(held), *_originals(held)]
     order = (SESSION, CONVERSATION, ORIGINAL)
     found.sort(key=lambda entry: (order.index(entry.kind), entry.name.lower()))
     return [
-        entry if entry.kind == ORIGINAL else replace(entry, running=_running(states, entry.name))
+        entry if entry.kind == ORIGINAL else replace(entry, running=_running(holders, entry.name))
         for entry in found
     ]
 
@@ -160,9 +164,12 @@ def _kind(held: dict[str, Volume], volume: str) -> bool:
     return volume in held and held[volume].labels.get(model.KIND) == model.WORKSPACE_KIND
 
 
-def _running(states: dict[str, str], name: str) -> str:
-    state = states.get(model.container_name(name), "")
-    return "" if state in ("created", "exited", "dead", "removing") else state
+def _running(holders: dict[str, Container], name: str) -> str:
+    holder = holders.get(model.container_name(name))
+    if holder is None:
+        return ""
+    doing = _DOING.get(holder.labels.get(model.KIND, ""))
+    return doing or ("" if holder.state in _AT_REST else holder.state)
 
 
 def _looks(common: Path, names: Sequence[str]) -> dict[str, Figures] | None:
