@@ -20,16 +20,20 @@ fail() {
 view() {
     export GIT_NO_REPLACE_OBJECTS=1
     cd /workspace
-    objects=$(git rev-parse --path-format=absolute --git-path objects) || fail "the workspace is no git repository any more"
+    objects=$(git rev-parse --path-format=absolute --git-path objects) || fail "git finds no repository in the workspace"
     git init --quiet --bare --template= --object-format="$(git rev-parse --show-object-format)" /tmp/view
     mkdir -p /tmp/view/objects/info
     printf '%s\n' "$objects" >/tmp/view/objects/info/alternates
     shallow=$(git rev-parse --git-path shallow)
     [ ! -s "$shallow" ] || cp "$shallow" /tmp/view/shallow
-    head=$(git rev-parse --verify --quiet 'HEAD^{commit}') || head=
+    if ! head=$(git rev-parse --verify --quiet 'HEAD^{commit}'); then
+        ! git rev-parse --verify --quiet HEAD || fail "git cannot read the commit at HEAD"
+        head=
+    fi
     branch=$(git symbolic-ref --quiet HEAD) || branch=
+    git for-each-ref --count=1000 --format='%(objectname) %(refname)' refs/heads >/tmp/heads || fail "git cannot list the branches"
     {
-        git for-each-ref --count=1000 --format='%(objectname) %(refname)' refs/heads
+        cat /tmp/heads
         case $branch in
             refs/heads/*) [ -z "$head" ] || echo "$head $branch" ;;
             *) branch= ;;
@@ -45,8 +49,8 @@ view() {
 # For our own look one more ref, a commit: its parents are HEAD and whatever else holds
 # commits, and its file tells their names and what is uncommitted.
 look() {
-    git for-each-ref --format='%(objectname) %(refname)' ${head:+--no-merged="$head"} |
-        grep -v ' refs/claude-container/' >/tmp/others || :
+    git for-each-ref --format='%(objectname) %(refname)' ${head:+--no-merged="$head"} >/tmp/refs || fail "git cannot list the refs"
+    grep -v ' refs/claude-container/' /tmp/refs >/tmp/others || :
     # What is no commit (a tag of a file) has nothing to lose.
     head -n 100 /tmp/others | sed 's/ .*/^{commit}/' | git cat-file --batch-check='%(objectname)' >/tmp/ids
     head -n 100 /tmp/others | cut -d ' ' -f 2- | paste -d ' ' /tmp/ids - | grep -v ' missing ' >/tmp/kept || :

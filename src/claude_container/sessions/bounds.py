@@ -13,6 +13,8 @@ LIMIT = 2 << 30  # bytes out of a session in one fetch, packed and unpacked alik
 SILENCE = 60.0  # seconds without a byte in either direction
 # Who sends less than this in ten times as long is stopped, too.
 _LITTLE = 65536
+# Why it was stopped, where a setting could allow it.
+MUCH, LONG = "much", "long"
 NOBODY = "git here went away"
 _LEAVE = 2.0  # seconds that a container has to end by itself then
 
@@ -29,6 +31,7 @@ class Bounds:
     ) -> None:
         self.limit = limit
         self.broken = ""
+        self.why = ""
         self._silence = silence
         self._later = silence if later is None else later
         self._sent = 0
@@ -51,8 +54,13 @@ class Bounds:
         self._sent += count
         self._silence = self._later
         if self._sent > self.limit:
-            self.broken = f"it sent more than {self.limit} bytes"
+            self.stop(f"it sent more than {self.limit} bytes", MUCH)
         return not self.broken
+
+    def stop(self, broken: str, why: str = "") -> None:
+        """Note what was broken first; the watch stops it."""
+        if not self.broken:
+            self.broken, self.why = broken, why
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
@@ -87,13 +95,13 @@ class Bounds:
             if reader is not None and _is_gone(reader):
                 left = left or now
                 if now - left > _LEAVE:
-                    self.broken = self.broken or NOBODY
+                    self.stop(NOBODY)
             elif self._busy:
                 pass
             elif now - self._last > self._silence:
-                self.broken = self.broken or f"nothing came for {self._silence:.0f} s"
+                self.stop(f"nothing came for {self._silence:.0f} s", LONG)
             elif now - self._since > 10 * self._silence:
-                self.broken = self.broken or f"next to nothing came for {now - self._since:.0f} s"
+                self.stop(f"next to nothing came for {now - self._since:.0f} s", LONG)
             if self.broken:
                 stop()
                 return

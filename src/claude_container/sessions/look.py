@@ -127,6 +127,11 @@ def _read(repository: Repository, session: Session, incoming: str) -> tuple[str,
     """What workspace.sh made for us: HEAD, the other tips, and what it tells of them."""
     names = f"{incoming}\n{incoming}:look\n".encode()
     sizes = repository.git("cat-file", "--batch-check=%(objectsize)", input=names).text.split()
+    if sizes[:1] == [incoming]:  # "… missing": git took nothing, and called that a success
+        raise Unfit(
+            f"the history of session {session.name} is cut off where yours is not",
+            hint=f"claude-container shell {session.name}, and look at .git/shallow there",
+        )
     if not all(size.isdecimal() and int(size) < _TOLD for size in sizes):
         raise _nonsense(session)
     (_, commit), (_, told) = spread.objects(repository, names)

@@ -18,7 +18,9 @@ Steps = Generator[None, bytes, None]
 
 
 class Nonsense(ClaudeContainerError):
-    """What a session sends is not what git sends, or is too much."""
+    """What a session sends is not what git sends, or is too much (`much`)."""
+
+    much = False
 
 
 class Meter:
@@ -74,7 +76,9 @@ class Meter:
     def _count(self, size: int) -> None:
         self._total += size
         if self._total > self._limit:
-            raise Nonsense(f"it unpacks to more than {self._limit} bytes")
+            error = Nonsense(f"it unpacks to more than {self._limit} bytes")
+            error.much = True
+            raise error
 
     def _byte(self) -> Generator[None, bytes, int]:
         if self._at == len(self._data):

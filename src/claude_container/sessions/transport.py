@@ -21,6 +21,11 @@ LIMIT = bounds.LIMIT
 # A host that sends may first have to pack for long, and a session to unpack.
 _SILENCE_OF_A_PUSH = 900.0
 
+_HINTS = {
+    bounds.MUCH: 'fetch_limit = "20g" in your config file allows more',
+    bounds.LONG: "fetch_timeout = 300 in your config file waits longer",
+}
+
 
 class TransportError(ClaudeContainerError):
     """The other side stopped short, fell silent, or sent more than it may."""
@@ -71,9 +76,7 @@ def serve(
         raise TransportError(
             f"session {session} gave no answer that git can use",
             evidence=kept.broken or workspace.shown(bytes(said)),
-            hint='fetch_limit = "20g" in your config file allows more'
-            if str(limit) in kept.broken
-            else "",
+            hint=_HINTS.get(kept.why, f"claude-container shell {session}, and look at git status"),
         )
 
 
@@ -93,10 +96,10 @@ class _Out:
                 passed = self._wire.passed(chunk)
                 bounds.write_all(self._fd, passed)
             except Nonsense as error:
-                self._kept.broken = error.what
+                self._kept.stop(error.what, bounds.MUCH if error.much else "")
                 return
             except OSError:
-                self._kept.broken = bounds.NOBODY
+                self._kept.stop(bounds.NOBODY)
                 return
         self._kept.moved(len(passed))
 
