@@ -17,7 +17,7 @@ from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import create, enter, home, known, model, packing
+from claude_container.sessions import create, enter, home, known, leftovers, model, packing
 from claude_container.sessions.known import Session
 from claude_container.sessions.packing import Created, Wanted
 
@@ -79,6 +79,13 @@ def _existing(
                 hint=f"claude-container start {other}, or take another name",
             )
     found = next((s for s in known.sessions(volumes) if s.name == name), None)
+    if found and create.is_half_made(found, here):
+        if leftovers.holder_is_alive(engine, name):
+            raise enter.SessionBusy(
+                f"session {name} is being made by another command", hint="try again"
+            )
+        leftovers.remove_launch(engine, found.id, started=False)
+        return None
     if found:
         if here is not None:
             known.check_belongs(found, here)

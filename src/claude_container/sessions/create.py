@@ -22,8 +22,9 @@ from claude_container.engines.base import (
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.process import ProcessError
-from claude_container.sessions import known, leftovers, model, packing, remove, workspace
+from claude_container.sessions import home, known, leftovers, model, packing, remove, workspace
 from claude_container.sessions.enter import SessionBusy
+from claude_container.sessions.known import Session
 from claude_container.sessions.packing import CannotCreate, Created, Plan, Wanted
 
 _PACKS = "packs-"  # of folders in host.cache_dir()
@@ -41,6 +42,7 @@ def create(
 
     The container that fills the volume is kept until all is done: where it is found
     with its launcher gone, the volume of its launch is half-made, and goes with it.
+    Until then there is a ref making/ID, too, for where the container goes first.
     Raises CannotCreate, SessionBusy, EngineError, luggage.FilterMissing.
     """
     _check_left_behind(repository, name)
@@ -64,35 +66,44 @@ def _make(
 ) -> None:
     id = os.urandom(16).hex()
     spec = _spec(repository, name, plan, id)
+    making = model.ref(name, f"making/{id}")
     pins = {
         model.ref(name, "base"): plan.git.commit,
         model.ref(name, "origin"): plan.created.origin,
     }
-    pinned = False
+    old, mine = repository.refs(model.ref(name, "")), [making]
+    # No gc of the user's can take the snapshot away now.
+    repository.update_refs({making: plan.git.commit})
     try:
         container = workspace.create(engine, spec, progress, image)
         if not engine.volumes({model.LAUNCH: id}, ()):
             # Somebody else's work may lie in it.
             engine.remove(container)
             raise _taken(engine, name)
-        pinned = True
-        # Before anything is sent: no gc of the user's can take the snapshot away.
-        old = repository.refs(model.ref(name, ""))
-        repository.update_refs({**dict.fromkeys(old), **pins})
         _fill(engine, container, entries)
-        engine.remove(container)
+        mine += pins
+        repository.update_refs({**dict.fromkeys(old), **pins, making: None})
     except NameTaken as error:
+        repository.update_refs({making: None})
         raise SessionBusy(
             f"session {name} is in use by another command",
             hint=f"wait for that one, or end it: {engine.name} rm --force {spec.name}",
         ) from error
     except BaseException:
-        with contextlib.suppress(EngineError):
+        # Where the volume stays, the engine being gone, the refs tell what it is.
+        with contextlib.suppress(EngineError, ProcessError):
             leftovers.remove_launch(engine, id, started=False)
-        if pinned:
-            with contextlib.suppress(ProcessError):
-                repository.update_refs(dict.fromkeys(pins))
+            if not engine.volumes({model.LAUNCH: id}, ()):
+                repository.update_refs(dict.fromkeys(mine))
         raise
+    engine.remove(container)
+
+
+def is_half_made(session: Session, here: Repository | None = None) -> bool:
+    """Whether the making of a session did not come to its end; `here` is where it may be now."""
+    making = model.ref(session.name, f"making/{session.id}")
+    there = [home.at(session.repository), here]
+    return any(repository.refs(making) for repository in there if repository)
 
 
 def _spec(repository: Repository, name: str, plan: Plan, id: str) -> ContainerSpec:

@@ -65,9 +65,11 @@ def remove_launch(engine: Engine, launch: str, *, started: bool) -> None:
     """Remove all that one launch made: its container, and its volumes if claude never ran.
 
     A container that is still there tells whether it did; where none is, `started` does.
+    One that fills a new session's volume never runs claude.
     """
     for container in engine.containers({model.LAUNCH: launch}, LABELS):
-        started = _remove(engine, container)
+        making = container.labels.get(model.KIND) == model.CREATE_KIND
+        started = _remove(engine, container) and not making
     if not started:
         _remove_volumes(engine, launch)
 

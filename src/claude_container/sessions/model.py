@@ -75,7 +75,8 @@ def ref(session: str, name: str) -> str:
     some); origin: the host's commit that it began from (base, if there was no such
     work); pushed: the host's commit that it was last brought up to; head: what its
     HEAD was when it was last looked at; other/N: its other branches then; look: the
-    figures of that look, a JSON blob; merged: what was taken (taken.py).
+    figures of that look, a JSON blob; merged: what was taken (taken.py); making/ID: a
+    session that is being made (create.py).
     """
     return f"refs/claude-container/{session}/{name}"
 
