@@ -18,7 +18,19 @@ from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import foresee, look, merge, model, plan, remove, risks, undo, upkeep
+from claude_container.sessions import (
+    foresee,
+    large,
+    look,
+    merge,
+    model,
+    plan,
+    remove,
+    risks,
+    transport,
+    undo,
+    upkeep,
+)
 from claude_container.sessions.known import Session
 from claude_container.sessions.plan import NOTHING, Options, Plan
 from claude_container.terminal import visible
@@ -83,6 +95,10 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
             console.done("nothing was merged")
             return 0
         planned = agreed
+    if planned.kind != NOTHING:
+        limit = settings.size(chosen.fetch_limit, transport.LIMIT)
+        since, head = planned.since, planned.head
+        large.bring(engine, repository, name, since, head, console, limit=limit)
     outcome = merge.apply(repository, planned, no_conflicts=flags["no_conflicts"])
     if outcome.finished:
         look.count(repository, opened, figures)

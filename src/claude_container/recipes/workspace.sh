@@ -127,6 +127,13 @@ commit) # MESSAGE: all that is uncommitted
     quiet add --all
     quiet commit --quiet --no-verify --message "$1"
     ;;
+large) # IDS: of the git-lfs objects of these ids the content, behind a line of id and size
+    cd /workspace/.git/lfs/objects
+    for id in "$@"; do
+        file=$(printf '%.2s/%.2s/%s' "$id" "${id#??}" "$id")
+        [ ! -f "$file" ] || { echo "$id $(stat -L -c %s "$file")" && cat "$file"; }
+    done
+    ;;
 merge) # what the host pushed to refs/claude-container/host, as BRANCH of it
     cd /workspace
     before=$(git rev-parse HEAD)

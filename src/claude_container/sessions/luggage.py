@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +12,12 @@ from claude_container.archive import Entry
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository, quoted
 from claude_container.process import ProcessError
-from claude_container.sessions import endings, model
+from claude_container.sessions import endings, lfs, model
 from claude_container.terminal import visible
 
 INCLUDE_FILE = ".worktreeinclude"
 # What the container's git has to know as the host's does, or bytes would differ.
 _CARRIED = ("core.autocrlf", "core.eol")
-_POINTER = re.compile(
-    rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:(\w{64})\n"
-)
-
-
 # The history as it is stored: replace refs and grafts do not come along.
 _AS_STORED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
 _NO_ADVICE = ("-c", "advice.graftFileDeprecated=false")
@@ -247,20 +241,7 @@ def large_files(
     repository: Repository, commit: str, paths: Sequence[str]
 ) -> tuple[list[Path], int]:
     """git-lfs objects of these files: those that are here, and how many are not."""
-    wanted = "".join(f"{commit}:{path}\n" for path in paths if "\n" not in path)
-    sized = repository.git(
-        "cat-file", "--batch-check=%(objectname) %(objectsize)", input=os.fsencode(wanted)
-    )
-    rows = [row.split() for row in sized.text.splitlines()]
-    small = [row[0] for row in rows if row[-1].isdigit() and int(row[-1]) < 1024]
-    shown = repository.git("cat-file", "--batch", input="".join(f"{id}\n" for id in small).encode())
-    ids = sorted({found.decode() for found in _POINTER.findall(shown.stdout)})
-    stored = [_storage(repository) / id[:2] / id[2:4] / id for id in ids]
+    wanted = [f"{commit}:{path}" for path in paths if "\n" not in path]
+    stored = [lfs.place(repository, id) for id in lfs.pointers(repository, wanted)]
     here = [path for path in stored if path.is_file()]
     return here, len(stored) - len(here)
-
-
-def _storage(repository: Repository) -> Path:
-    """Where git-lfs keeps objects (git-lfs-config(5), lfs.storage)."""
-    own = repository.git("config", "lfs.storage", check=False).text
-    return repository.common / (own or "lfs") / "objects"

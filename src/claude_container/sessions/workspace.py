@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from claude_container import __version__, host, images
 from claude_container.engines.base import (
@@ -97,15 +97,26 @@ def run(
     progress: images.Progress,
     what: str,
     silence: float = _SILENCE,
+    sink: Callable[[bytes], None] | None = None,
+    limit: int = _WRITTEN,
 ) -> bytes:
-    """Run workspace.sh with `words`; return what it wrote. Raises WorkspaceError(`what`)."""
+    """Run workspace.sh with `words`; return what it wrote, if `sink` did not take it.
+
+    Raises WorkspaceError(`what`), and what `sink` raises.
+    """
     container = create(engine, spec(session, *words), progress)
     written, said = bytearray(), Tail()
-    kept = Bounds(_WRITTEN, silence)
+    kept = Bounds(limit, silence)
+    failed: list[Exception] = []
 
     def write(chunk: bytes) -> None:
-        if kept.came(len(chunk)):
-            written.extend(chunk)
+        if failed or not kept.came(len(chunk)):
+            return
+        try:
+            (sink or written.extend)(chunk)
+        except Exception as error:
+            failed.append(error)
+            kept.broken = "it could not be taken in"
 
     code = None
     try:
@@ -118,6 +129,8 @@ def run(
     finally:
         if code != 0:
             discard(engine, container)
+    if failed:
+        raise failed[0]
     if kept.broken or code != 0:
         raise WorkspaceError(what, evidence=kept.broken or shown(bytes(said)))
     return bytes(written)
