@@ -54,7 +54,9 @@ def test_options_of_a_launch_and_the_originals_flags_are_completed(cli: Cli) -> 
     assert words(cli, "--image", "x", "--ne") == ["--network"]
 
 
-@pytest.mark.parametrize("verb", ["start", "--git-session", "-g"])
+@pytest.mark.parametrize(
+    "verb", ["start", "--git-session", "-g", "diff", "--diff-session", "push", "shell", "exec"]
+)
 def test_names_of_sessions_are_completed(cli: Cli, listed: dict[str, str], verb: str) -> None:
     assert words(cli, verb, "f", **listed) == ["fix", "fun"]
     assert words(cli, verb, "fu", **listed) == ["fun"]

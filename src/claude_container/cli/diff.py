@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 import click
 
 from claude_container import git
-from claude_container.cli import session
+from claude_container.cli import names, session
 from claude_container.cli.main import Call
 from claude_container.errors import UsageError
 from claude_container.git import Repository
@@ -27,7 +27,7 @@ _QUOTED = {"\n": "\\n", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 
 
 @click.command("diff")
-@click.argument("name")
+@click.argument("name", shell_complete=names.complete)
 @click.option("--stat", "shown", flag_value="stat", help="all files, with the lines they change")
 @click.option("--name-only", "shown", flag_value="names", help="all paths, one a line")
 @click.option("-z", "null", is_flag=True, help="with --name-only: a NUL after each path")

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from claude_container.cli import inside, settings
+from claude_container.cli import inside, names, settings
 from claude_container.cli.main import Call
 from claude_container.errors import UsageError
 
 
 @click.command("exec")
-@click.argument("name")
+@click.argument("name", shell_complete=names.complete)
 @settings.options
 @click.option("--trust", is_flag=True, help="use the session's directory's own files, this once")
 @click.pass_obj

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from claude_container.cli import session
+from claude_container.cli import names, session
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.errors import UsageError
@@ -19,7 +19,7 @@ _DONE = {
 
 
 @click.command("push")
-@click.argument("name")
+@click.argument("name", shell_complete=names.complete)
 @click.option("--from", "branch", metavar="BRANCH", help="push this branch, not the current one")
 @session.engine_option
 @click.pass_obj

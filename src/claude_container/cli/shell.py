@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from claude_container.cli import inside, settings
+from claude_container.cli import inside, names, settings
 from claude_container.cli.main import Call
 
 _SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash; else exec sh; fi")
 
 
 @click.command("shell")
-@click.argument("name")
+@click.argument("name", shell_complete=names.complete)
 @settings.options
 @click.option("--trust", is_flag=True, help="use the session's directory's own files, this once")
 @click.pass_obj
