@@ -484,3 +484,14 @@ def test_a_defect_is_ours_with_a_log_to_report_and_no_token_in_it(
     assert __version__ in log.read_text() and "Traceback" in log.read_text()
     assert TOKEN not in log.read_text() and "of-another-shape" not in log.read_text()
     assert log.stat().st_mode & 0o077 == 0
+
+
+def test_doctor_says_whether_git_finds_sessions_in_any_shell(here: Cli, tmp_path: Path) -> None:
+    scripts = str(Path(PROGRAM).parent)
+    others = [p for p in os.environ["PATH"].split(os.pathsep) if p != scripts]
+    without = here("doctor", PATH=os.pathsep.join(others)).stdout
+    assert "git-remote-claude-container is not on PATH" in without
+    assert f"add {scripts} to PATH" in without
+    found = here("doctor", PATH=os.pathsep.join([scripts, *others])).stdout
+    assert "with claude-container:: addresses" in found
+    assert "✗ git       git is not installed" in here("doctor", PATH=str(tmp_path)).stdout
