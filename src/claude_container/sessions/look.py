@@ -29,6 +29,8 @@ _NOTHING_ELSE = (
 )
 _TOLD = 4 << 20  # bytes that a session can tell of itself
 _PATHS = 5_000_000
+# What no old repository holds by accident, and what git on another system could fall for.
+_HARMFUL = re.compile("hasDot|gitmodules|gitattributes|fullPathname")
 _FSCK = re.compile(r"object ([0-9a-f]{40,64}): (\w+): (.*)")
 
 
@@ -118,7 +120,9 @@ def _refused(session: Session, said: str) -> ClaudeContainerError:
         return Unfit(
             f"git refuses what session {session.name} holds: {check}",
             evidence=f"object {object}: {visible(why)}",
-            hint=f"to take such objects all the same: git config fetch.fsck.{check} warn",
+            hint=f"git commit --amend in it, or begin anew: claude-container shell {session.name}"
+            if _HARMFUL.match(check)
+            else f"to take such objects all the same: git config fetch.fsck.{check} warn",
         )
     return transport.explained(said, f"cannot fetch from session {session.name}")
 

@@ -109,7 +109,9 @@ class Meter:
                 out = stream.decompress(piece, min(left + 1, _BLOCK))
             except zlib.error as error:
                 raise Nonsense("it sent a broken pack") from error
-            self._at += len(piece) - len(stream.unconsumed_tail) - len(stream.unused_data)
+            # At the end both can hold what follows (seen with Python 3.11).
+            more = stream.unused_data if stream.eof else stream.unconsumed_tail
+            self._at += len(piece) - len(more)
             left -= len(out)
             if left < 0:
                 raise Nonsense("it sent an object that is larger than it says")

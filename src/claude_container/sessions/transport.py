@@ -109,7 +109,7 @@ def explained(said: str, what: str) -> TransportError:
     lines = said.splitlines()
     ours = [n for n, line in enumerate(lines) if line.startswith("✗ ")]
     if not ours:
-        return TransportError(what, evidence="\n".join(visible(line) for line in lines[-6:]))
+        return TransportError(what, evidence="\n".join(visible(line[:1000]) for line in lines[-6:]))
     first = lines[ours[0]].removeprefix("✗ ")
     rest = lines[ours[0] + 1 :]
     evidence = [line.strip() for line in rest if line.startswith("  ")]

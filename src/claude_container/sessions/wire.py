@@ -72,4 +72,4 @@ def _size(digits: bytes) -> int:
 
 
 def _shown(text: bytes) -> str:
-    return visible(text.decode(errors="replace").strip())[:1000]
+    return visible(text.decode(errors="replace").strip("\0\n "))[:1000]
