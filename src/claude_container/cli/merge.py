@@ -11,7 +11,7 @@ import click
 
 from claude_container import git
 from claude_container.cli import merge_words as words
-from claude_container.cli import session, settings
+from claude_container.cli import names, session, settings
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
@@ -39,7 +39,7 @@ _MESSAGE = "Work that was not committed yet"
 
 
 @click.command("merge")
-@click.argument("name")
+@click.argument("name", shell_complete=names.complete)
 @click.option("--all", "--auto", "all_", is_flag=True, help="bring all that is new, unasked")
 @click.option("--select", is_flag=True, help="choose commits from a checklist")
 @click.option("--commits", "ranges", metavar="RANGE", multiple=True, help="these: A..B, or one id")
