@@ -28,8 +28,12 @@ class Agent:
     def python(self, script: str, *args: str) -> str:
         return self._run("python3", "-c", textwrap.dedent(script), *args)
 
-    def commit(self) -> None:
-        self.sh("git add --all && git commit --quiet --no-verify --message attack")
+    def plant(self, program: str) -> None:
+        """Put one of the programs beside this file into the clone's .git."""
+        text = (Path(__file__).parent / program).read_text()
+        self.python(
+            "import sys; open('.git/' + sys.argv[1], 'w').write(sys.argv[2])", program, text
+        )
 
     def save(self) -> None:
         self.sh("rm -rf /tmp/saved && cp -a /workspace /tmp/saved")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from claude_container import git
+from claude_container.engines.docker import Docker
+from claude_container.errors import ClaudeContainerError
+from claude_container.remote_helper import _Progress
+from claude_container.sessions import known, look, model
+from claude_container.sessions.figures import Figures
 from tests.attack import Agent, agent, picture
-from tests.conftest import PROGRAM, Cli, Ran, clean_environment
+from tests.conftest import PROGRAM, Cli, Ran, clean_environment, sh
 from tests.gitsession import git_session, make_repository, unique
 
 pytestmark = pytest.mark.engine
@@ -111,19 +120,42 @@ def attacker(cli: Cli, repository: Path, image: str) -> Iterator[Agent]:
         yield attacker
 
 
-def fetch(attacker: Agent, *args: str, **env: str) -> Ran:
+def fetch(attacker: Agent, *args: str) -> Ran:
     """Plain git, by a user who has our scripts on PATH."""
-    environment = clean_environment(Path(os.environ["HOME"]))
-    environment["PATH"] = f"{Path(PROGRAM).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
-        ["git", "fetch", "--no-tags", *args[:-1], f"claude-container::{attacker.session.name}"]
-        + list(args[-1:]),
+        ["git", "fetch", "--no-tags", f"claude-container::{attacker.session.name}", *args],
         cwd=attacker.session.repository,
-        env={**environment, **env},
+        env=_with_helper(),
         capture_output=True,
         timeout=60,
     )
     return Ran(done.returncode, _text(done.stdout), _text(done.stderr))
+
+
+def _with_helper() -> dict[str, str]:
+    environment = clean_environment(Path(os.environ["HOME"]))
+    path = f"{Path(PROGRAM).parent}{os.pathsep}{environment['PATH']}"
+    return {**environment, "PATH": path}
+
+
+def see(attacker: Agent, limit: int = 20 << 20) -> Figures:
+    """A look at the session as it is now, which brings at most so many bytes."""
+    engine, repository = Docker(), git.find(attacker.session.repository)
+    assert repository
+    session = known.need(engine, attacker.session.name)
+    return look.look(engine, repository, session, _Progress(), limit=limit)
+
+
+def fails(attacker: Agent, expected: str) -> str:
+    """What a look fails with, by which all it says and hints at is matched."""
+    with pytest.raises(ClaudeContainerError) as raised:
+        see(attacker)
+    error = raised.value
+    said = "\n".join([error.what, error.evidence, error.hint])
+    assert re.search(expected, said), said
+    assert not _DRIVES.search(said), said
+    assert error.evidence or error.hint, said
+    return said
 
 
 def _text(written: bytes) -> str:
@@ -162,3 +194,203 @@ def test_what_is_planted_runs_nowhere_on_the_host(attacker: Agent, cli: Cli, can
     assert after.pop(".git/FETCH_HEAD")
     assert after == before
     assert list(canary.iterdir()) == []
+
+
+_FINE = (
+    "mv .git x; echo 'gitdir: /workspace/x' >.git; echo junk >x/index; echo ../x >x/commondir",
+    "mv .git x; ln -s x .git; rm x/index; git config core.worktree /etc",
+    # All of these together.
+    "touch .git/index.lock; mkdir -p .git/objects/info;"
+    " printf '/etc\\n../../objects\\n/proc/1/root\\n../../../.git/objects\\n'"
+    " >.git/objects/info/alternates;"
+    " id=$(git rev-parse HEAD);"
+    " printf '%s refs/heads/c\\n%s refs/heads/c/d\\n' $id $id >>.git/packed-refs;"
+    " printf '%s refs/heads/--upload-pack=x\\n%s --exec=x\\n' $id $id >>.git/packed-refs;"
+    " printf '%040d refs/heads/gone\\n' 7 >>.git/packed-refs;"
+    ' seq 200000 | sed "s#^#$id refs/heads/b#" >>.git/packed-refs;'
+    " mkdir d; cd d; seq 50000 | xargs touch",
+)
+_BROKEN = {
+    "no .git": ("rm -rf .git", "no repository"),
+    "unborn": ("git symbolic-ref HEAD refs/heads/none", "no commit at its HEAD"),
+    "no objects": ("rm -rf .git/objects; mkdir .git/objects", "cannot read the commit at HEAD"),
+    "a link out": ("rm -rf .git; ln -s /proc/1/root .git", "no repository"),
+    "a ref out": (
+        'echo "$(git rev-parse HEAD) refs/heads/../../heads/main" >>.git/packed-refs',
+        "refs/heads/../../heads/main",
+    ),
+    "cut off": (
+        "for n in 1 2; do git -c user.name=x -c user.email=x commit -q --allow-empty -m $n; done;"
+        " git rev-parse HEAD >.git/shallow",
+        "cut off",
+    ),
+    "an endless file": ("ln -s /dev/zero .git/shallow", "bad shallow line"),
+    "a pipe for HEAD": ("rm .git/HEAD; mkfifo .git/HEAD", "nothing came for 2 s"),
+    "a pipe for refs": ("rm -f .git/packed-refs; mkfifo .git/packed-refs", "nothing came for 2 s"),
+    "a pipe for attributes": ("mkfifo .gitattributes", "nothing came for 2 s"),
+}
+
+
+def test_a_clone_that_is_bent_or_broken_is_looked_at_or_told_of(
+    attacker: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = picture(attacker.session.repository)
+    attacker.save()
+    for plant in _FINE:
+        attacker.sh(plant)
+        assert see(attacker).head == attacker.session.git("rev-parse", "main")
+        attacker.restore()
+    monkeypatch.setenv("CLAUDE_CONTAINER_FETCH_TIMEOUT", "2")
+    refs = attacker.session.refs()
+    for plant, told in _BROKEN.values():
+        attacker.sh(plant)
+        fails(attacker, told)
+        attacker.restore()
+    assert attacker.session.refs() == refs
+    assert picture(attacker.session.repository) == before
+
+
+_REFUSED = {
+    **dict.fromkeys(["DOTGIT", "dotgit-blank", "dotgit-short", "dotgit-hidden"], "hasDotgit"),
+    **{"slash": "fullPathname", "padded": "zeroPaddedFilemode", "no-name": "corrupt"},
+    **{"modules-link": "gitmodulesSymlink", "twice": "duplicateEntries"},
+    **{"module-url": "gitmodulesUrl", "nul": "nulInCommit", "bad-author": "missingSpaceBefore"},
+    **{"zeros": "unpacks to more than 20971520 bytes(.|\n)*fetch_limit"},
+}
+
+
+def test_objects_that_git_would_not_make_do_not_come_in(attacker: Agent) -> None:
+    attacker.plant("objects.py")
+    head = attacker.sh("git rev-parse HEAD").strip()
+    before, refs = picture(attacker.session.repository), attacker.session.refs()
+    for what, check in _REFUSED.items():
+        attacker.sh(f"python3 .git/objects.py {what}")
+        fails(attacker, check)
+        attacker.sh(f"git update-ref refs/heads/main {head}")
+    # A look brings them in no more after git itself, which checks less, has fetched them.
+    attacker.sh("python3 .git/objects.py dotgit")
+    assert fetch(attacker, "HEAD").code == 0
+    fails(attacker, "hasDotgit")
+    (attacker.session.repository / ".git" / "FETCH_HEAD").unlink()
+    assert attacker.session.refs() == refs
+    assert picture(attacker.session.repository) == before
+
+
+_LIES = {
+    "garbage": "not git's protocol",
+    "error": r"git there says: \\x1b]0;owned",
+    "band": r"git there says: \\x1b]0;owned",
+    "pack": "no pack",
+    "refs": "too many names or messages",
+    "progress": "too many names or messages",
+    "endless": "sent more than 20971520 bytes",
+    "daemon": "Error response from daemon",
+    "stderr": "nothing came for 2 s",
+    "silence": "nothing came for 2 s",
+}
+
+
+def test_a_liar_in_place_of_upload_pack_is_told_of_and_stopped(
+    attacker: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A filter that a look's `git status` runs, beside the shell that starts upload-pack."""
+    monkeypatch.setenv("CLAUDE_CONTAINER_FETCH_TIMEOUT", "2")
+    attacker.plant("liar.py")
+    attacker.sh("echo '* filter=x' >.git/info/attributes; echo A >a.txt")
+    before, refs = picture(attacker.session.repository), attacker.session.refs()
+    for how, told in _LIES.items():
+        attacker.sh(f"git config filter.x.clean 'python3 /workspace/.git/liar.py {how}'")
+        fails(attacker, told)
+    assert attacker.session.refs() == refs
+    assert picture(attacker.session.repository) == before
+    assert transports(attacker) == []
+
+
+def transports(attacker: Agent) -> list[str]:
+    """The throw-away containers that there are for this session."""
+    labels = [f"label={model.SESSION}={attacker.session.name}", f"label={model.KIND}=transport"]
+    filters = [word for label in labels for word in ("--filter", label)]
+    return sh("docker", "ps", "--all", "--quiet", *filters).split()
+
+
+def within(seconds: float, true: object) -> None:
+    deadline = time.monotonic() + seconds
+    assert callable(true)
+    while not true():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)
+
+
+def test_a_fetch_has_nothing_to_abuse_and_ends_with_its_user(attacker: Agent) -> None:
+    """No network, no privilege, nothing of the host's; ^C leaves nothing."""
+    attacker.sh("rm .git/HEAD; mkfifo .git/HEAD")
+    before, refs = picture(attacker.session.repository), attacker.session.refs()
+    argv = ["git", "fetch", "--no-tags", f"claude-container::{attacker.session.name}"]
+    with subprocess.Popen(
+        argv,
+        cwd=attacker.session.repository,
+        env=_with_helper(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as fetching:
+        within(20, lambda: "git" in _programs(attacker))
+        (container,) = transports(attacker)
+        shown = json.loads(sh("docker", "inspect", container))[0]
+        status = sh("docker", "exec", container, "sh", "-c", "grep -H . /proc/[0-9]*/status")
+        os.killpg(fetching.pid, signal.SIGINT)
+        assert fetching.wait(10) != 0
+    within(10, lambda: transports(attacker) == [])
+    assert attacker.session.refs() == refs
+    # Git empties it before it connects.
+    (attacker.session.repository / ".git" / "FETCH_HEAD").unlink()
+    assert picture(attacker.session.repository) == before
+
+    assert shown["HostConfig"]["NetworkMode"] == "none"
+    (mount,) = shown["Mounts"]
+    assert (mount["Name"], mount["RW"]) == (model.session_volume(attacker.session.name), False)
+    assert "TOKEN" not in json.dumps(shown["Config"]["Env"])
+    rows = [line[6:].replace("/status:", ":", 1).split(":", 2) for line in status.splitlines()]
+    by_process: dict[str, dict[str, str]] = {}
+    for process, key, value in rows:
+        by_process.setdefault(process, {})[key] = value.strip()
+    of_git = next(each for each in by_process.values() if each["Name"] == "git")
+    for set_of in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(of_git[set_of], 16) == 0
+    assert of_git["NoNewPrivs"] == "1"
+
+
+def _programs(attacker: Agent) -> str:
+    for container in transports(attacker):
+        done = subprocess.run(["docker", "top", container], capture_output=True, text=True)
+        return done.stdout
+    return ""
+
+
+def test_an_interrupted_look_leaves_nothing(attacker: Agent) -> None:
+    attacker.sh("rm .git/HEAD; mkfifo .git/HEAD")
+    refs = attacker.session.refs()
+    with subprocess.Popen(
+        [PROGRAM, "diff", attacker.session.name],
+        cwd=attacker.session.repository,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as looking:
+        within(20, lambda: "git" in _programs(attacker))
+        looking.send_signal(signal.SIGINT)
+        _, said = looking.communicate(timeout=20)
+    assert (looking.returncode, said.strip()) == (130, "⚠ interrupted")
+    within(10, lambda: transports(attacker) == [])
+    assert attacker.session.refs() == refs
+
+
+def test_two_looks_at_once(attacker: Agent) -> None:
+    command = [PROGRAM, "diff", attacker.session.name, "--json"]
+    where = {"cwd": attacker.session.repository, "stdout": subprocess.PIPE}
+    attacker.sh("echo more >>a.txt")
+    attacker.sh("git commit -qam More")
+    looks = [subprocess.Popen(command, text=True, **where) for _ in range(3)]  # type: ignore[call-overload]
+    said = [looking.communicate(timeout=60)[0] for looking in looks]
+    assert [looking.returncode for looking in looks] == [0] * 3
+    assert {json.loads(text)["head"] for text in said} == {attacker.session.refs()["head"]}
+    assert not [ref for ref in attacker.session.refs() if ref.startswith("incoming")]
