@@ -84,7 +84,8 @@ def docker_that(tmp_path: Path) -> Docker:
 
 
 def containers(name: str) -> list[str]:
-    return sh("docker", "ps", "-aq", "--filter", f"label={model.SESSION}={name}").split()
+    """Those that make or run the session; whoever lists all sessions may be looking at it."""
+    return sh("docker", "ps", "-aq", "--filter", f"name=^/{model.container_name(name)}$").split()
 
 
 def check_nothing_left(repo: Path, name: str) -> None:
@@ -102,7 +103,7 @@ def check_made(cli: Cli, repo: Path, name: str) -> None:
     assert session.inside("git rev-parse HEAD").strip() == session.refs()["base"]
     assert session.inside("git status --porcelain") == ""
     assert workspace(name) == held(repo)
-    assert containers(name) == [], made.stderr + sh("docker", "ps", "-a")
+    assert containers(name) == []
     assert packs(repo) == [] or "is there already" in made.stderr
 
 

@@ -161,8 +161,11 @@ def _fill(engine: Engine, container: str, entries: Sequence[Entry]) -> None:
     except OSError as error:
         raise CannotCreate("a file changed while it was copied", evidence=str(error)) from error
     if ended.code != 0:
+        full = b"No space left" in said or b"Wrote only" in said
         raise CannotCreate(
-            "the clone could not be made in the container", evidence=workspace.shown(bytes(said))
+            "the clone could not be made in the container",
+            evidence=workspace.shown(bytes(said)),
+            hint=f"the engine's disk is full: {engine.name} system df" if full else "",
         )
 
 
