@@ -501,6 +501,19 @@ def test_a_second_start_goes_on_with_work_and_conversation(
     assert "1 uncommitted file" in err
 
 
+def test_a_resumed_session_goes_on_with_its_conversation_unasked(
+    cli: Cli, repo: Path, name: str, start_model: StartModel
+) -> None:
+    echo = start_model({"turns": [], "echo": True})
+    counts = []
+    for word in ("first", "second"):
+        words = ["start", name, *echo.flags]
+        ran = cli(*words, cwd=repo, input=word, CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
+        assert (ran.code, ran.stdout) == (0, f"echo: {word}\n"), ran.stderr
+        counts.append(echo.requests()[-1]["messages"])
+    assert counts[1] > counts[0]
+
+
 def test_git_looks_on_while_claude_works(
     cli: Cli, repo: Path, name: str, start_model: StartModel
 ) -> None:
