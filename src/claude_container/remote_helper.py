@@ -45,8 +45,8 @@ def _converse(address: str) -> None:
     while words := _line():
         if words == "capabilities":
             os.write(1, b"connect\n\n")
-        elif words.startswith("connect ") and words.split()[1] in transport.SERVICES:
-            _connect(engine_name, name, words.split()[1])
+        elif words.removeprefix("connect ") in transport.SERVICES:
+            _connect(engine_name, name, words.removeprefix("connect "))
             return
         else:
             raise UsageError(_USAGE, evidence=f"git asked for {words!r}")
@@ -58,6 +58,8 @@ def _connect(engine_name: str, name: str, service: str) -> None:
     chosen = _settings()
     # Our own look, by which the session was found: it says how many bytes it wants at most.
     looked = os.environ.get(look.VARIABLE)
+    limit = config.size(looked or chosen.fetch_limit, transport.LIMIT)
+    silence = config.seconds(chosen.fetch_timeout, bounds.SILENCE)
     if looked is None:
         known.need(engine, name)
     os.write(1, b"\n")
@@ -71,8 +73,8 @@ def _connect(engine_name: str, name: str, service: str) -> None:
         look=looked is not None,
         # git itself sets no GIT_PROTOCOL for a helper, and understands version 2 (2.39).
         protocol=os.environ.get("GIT_PROTOCOL") or "version=2",
-        limit=config.size(looked or chosen.fetch_limit, transport.LIMIT),
-        silence=config.seconds(chosen.fetch_timeout, bounds.SILENCE),
+        limit=limit,
+        silence=silence,
     )
 
 
