@@ -176,13 +176,12 @@ def test_what_is_planted_runs_nowhere_on_the_host(attacker: Agent, cli: Cli, can
     before = picture(repository)
     name = attacker.session.name
     here = {"cwd": repository}
-    assert cli("diff", name, **here).code == 0
-    ran = [cli("diff", name, *way, **here) for way in ((), ("--stat",), ("--name-only",))]
-    ran += [cli("diff", name, "--json", **here), cli("list", **here)]
+    ran = [cli("diff", name, *way, **here) for way in ((), ("--json",))]
+    ran.append(cli("list", **here))
     refused = cli("merge", name, "--all", **here)
     pushed = cli("push", name, **here)
     check_quiet(*ran, refused, pushed)
-    assert [each.code for each in ran] == [0] * 5, [each.stderr for each in ran]
+    assert [each.code for each in ran] == [0] * 3, [each.stderr for each in ran]
     assert refused.code == 2, refused.stderr
     for risk in (".husky", ".gitattributes"):
         assert risk in refused.stderr
@@ -214,7 +213,6 @@ _BROKEN = {
     "no .git": ("rm -rf .git", "no repository"),
     "unborn": ("git symbolic-ref HEAD refs/heads/none", "no commit at its HEAD"),
     "no objects": ("rm -rf .git/objects; mkdir .git/objects", "cannot read the commit at HEAD"),
-    "a link out": ("rm -rf .git; ln -s /proc/1/root .git", "no repository"),
     "a ref out": (
         'echo "$(git rev-parse HEAD) refs/heads/../../heads/main" >>.git/packed-refs',
         "refs/heads/../../heads/main",
@@ -224,9 +222,7 @@ _BROKEN = {
         " git rev-parse HEAD >.git/shallow",
         "cut off",
     ),
-    "an endless file": ("ln -s /dev/zero .git/shallow", "bad shallow line"),
     "a pipe for HEAD": ("rm .git/HEAD; mkfifo .git/HEAD", "nothing came for 2 s"),
-    "a pipe for refs": ("rm -f .git/packed-refs; mkfifo .git/packed-refs", "nothing came for 2 s"),
     "a pipe for attributes": ("mkfifo .gitattributes", "nothing came for 2 s"),
 }
 
@@ -251,10 +247,10 @@ def test_a_clone_that_is_bent_or_broken_is_looked_at_or_told_of(
 
 
 _REFUSED = {
-    **dict.fromkeys(["DOTGIT", "dotgit-blank", "dotgit-short", "dotgit-hidden"], "hasDotgit"),
+    **dict.fromkeys(["DOTGIT", "dotgit-short"], "hasDotgit"),
     **{"slash": "fullPathname", "padded": "zeroPaddedFilemode", "no-name": "corrupt"},
     **{"modules-link": "gitmodulesSymlink", "twice": "duplicateEntries"},
-    **{"module-url": "gitmodulesUrl", "nul": "nulInCommit", "bad-author": "missingSpaceBefore"},
+    **{"module-url": "gitmodulesUrl", "bad-author": "missingSpaceBefore"},
     **{"zeros": "unpacks to more than 20971520 bytes(.|\n)*fetch_limit"},
 }
 
@@ -279,14 +275,11 @@ def test_objects_that_git_would_not_make_do_not_come_in(attacker: Agent) -> None
 _LIES = {
     "garbage": "not git's protocol",
     "error": r"git there says: \\x1b]0;owned",
-    "band": r"git there says: \\x1b]0;owned",
     "pack": "no pack",
-    "refs": "too many names or messages",
     "progress": "too many names or messages",
     "endless": "sent more than 20971520 bytes",
     "daemon": "Error response from daemon",
     "stderr": "nothing came for 2 s",
-    "silence": "nothing came for 2 s",
 }
 
 
