@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from claude_container import process
 from claude_container.errors import ClaudeContainerError, UsageError
-from claude_container.process import Attached, Completed, ProgramMissing
+from claude_container.process import Attached, Completed, ProcessError, ProgramMissing
 
 # Of GIT_ variables only what is about the user. The others may come from a hook that
 # called us, and point into its own repository.
@@ -43,14 +44,21 @@ def git(
     Never called in a tree that an agent could write, whose configuration would
     count here.
     """
-    return process.run(
-        ["git", *_ALWAYS, *args],
-        cwd=cwd,
-        env={**_environment(), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
-        check=check,
-        input=input,
-        timeout=timeout,
-    )
+    try:
+        return process.run(
+            ["git", *_ALWAYS, *args],
+            cwd=cwd,
+            env={**_environment(), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(env or {})},
+            check=check,
+            input=input,
+            timeout=timeout,
+        )
+    except ProcessError as error:
+        # By its verb, and not by the options that all our calls have.
+        words = itertools.pairwise(["git", *args])
+        verb = next((w for b, w in words if b != "-c" and not w.startswith("-")), "")
+        error.what = error.what.replace("git -c", f"git {verb}", 1)
+        raise
 
 
 def show(*args: str, cwd: Path) -> Attached:

@@ -123,7 +123,7 @@ def run(
             stdout, stderr = _read_lines(child, input, timeout, on_line), b""
     except subprocess.TimeoutExpired as error:
         _end(child)
-        what = f"{_called(argv)} gave no answer in {timeout:.0f} s"
+        what = f"{' '.join(argv[:2])} gave no answer in {timeout:.0f} s"
         raise ProcessTimeout(what, command=argv) from error
     except BaseException:
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -133,21 +133,13 @@ def run(
     done = Completed(tuple(argv), child.returncode, stdout, stderr)
     if check and done.code != 0:
         raise ProcessError(
-            f"{_called(argv)} failed (exit {done.code})",
+            f"{' '.join(argv[:2])} failed (exit {done.code})",
             command=argv,
             code=done.code,
             stdout=stdout.decode(errors="replace"),
             stderr=stderr.decode(errors="replace"),
         )
     return done
-
-
-def _called(argv: Sequence[str]) -> str:
-    """The program and its verb: `git -c x=y fetch` is git fetch."""
-    words = list(argv)
-    while words[0] == "git" and words[1].startswith("-"):
-        del words[1 : 3 if words[1] == "-c" else 2]
-    return " ".join(words[:2])
 
 
 def _read_lines(
