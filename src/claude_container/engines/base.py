@@ -75,7 +75,8 @@ class ContainerSpec:
 
     `env` is passed without showing a value in any argv. `capabilities` is the
     whole set (the engine's default set is dropped), `memory` and `cpus` are in
-    the engine's own notation ("2g", "1.5"), `publish` too ("8080:80").
+    the engine's own notation ("2g", "1.5"), `publish` too ("8080:80"). Unless
+    `logged` the engine keeps no copy of what it writes, which takes time and room.
     """
 
     image: str
@@ -93,6 +94,7 @@ class ContainerSpec:
     workdir: str | None = None
     tty: bool = False
     keep: bool = False
+    logged: bool = True
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,8 @@ class CliEngine:
             argv += ["--pids-limit", str(spec.pids)]
         for mount in spec.mounts:
             argv += ["--mount", _mount(mount)]
-        if spec.tty:
-            argv.append("--tty")
+        argv += ["--tty"] if spec.tty else []
+        argv += [] if spec.logged else ["--log-driver", "none"]
         flags, env_file = self._environment(spec.env)
         entry, *rest = spec.command
         argv += [*flags, "--entrypoint", entry, spec.image, *rest]

@@ -73,6 +73,8 @@ def spec(
         network="none",
         pids=_PIDS,
         keep=keep,
+        # A pack in the engine's log: 2.5 s for 100 MB (docker 20.10).
+        logged=False,
     )
 
 
