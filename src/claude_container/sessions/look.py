@@ -66,7 +66,7 @@ def look(
                 new[old] = None
         for number, commit in enumerate(others, 1):
             new[model.ref(session.name, f"other/{number}")] = commit
-        repository.update_refs(new)
+        _set(repository, session, new)
     except BaseException:
         with contextlib.suppress(ProcessError):
             repository.update_refs({incoming: None})
@@ -84,8 +84,23 @@ def count(repository: Repository, session: Session, seen: Figures) -> Figures:
 def keep(repository: Repository, session: Session, seen: Figures) -> Figures:
     """Keep figures as those of the last look, for `list`; and return them."""
     blob = figures.write(repository, seen)
-    repository.update_refs({model.ref(session.name, "look"): blob})
+    _set(repository, session, {model.ref(session.name, "look"): blob})
     return seen
+
+
+def _set(repository: Repository, session: Session, new: dict[str, str | None]) -> None:
+    """Set refs, all or none, unless the session was deleted meanwhile. Raises Unfit."""
+    base = model.ref(session.name, "base")
+    lines = [f"verify {base} {repository.refs(base).get(base, 'x')}\n"]
+    for name, id in new.items():
+        lines.append(f"delete {name}\n" if id is None else f"update {name} {id}\n")
+    try:
+        repository.git("update-ref", "--stdin", input="".join(lines).encode())
+    except ProcessError as error:
+        if repository.refs(base):
+            raise
+        what = f"this repository knows no session {session.name} any more"
+        raise Unfit(what, hint="it was deleted just now, or made from another clone") from error
 
 
 def _fetch(
