@@ -18,6 +18,7 @@ from claude_container.engines.docker import Docker
 from claude_container.errors import ClaudeContainerError
 from claude_container.remote_helper import _Progress
 from claude_container.sessions import known, look, model
+from claude_container.sessions.bounds import Limits
 from claude_container.sessions.figures import Figures
 from tests.attack import Agent, agent, picture
 from tests.conftest import PROGRAM, Cli, Ran, clean_environment, sh
@@ -138,18 +139,18 @@ def _with_helper() -> dict[str, str]:
     return {**environment, "PATH": path}
 
 
-def see(attacker: Agent, limit: int = 20 << 20) -> Figures:
+def see(attacker: Agent, limit: int = 20 << 20, silence: float = 60.0) -> Figures:
     """A look at the session as it is now, which brings at most so many bytes."""
     engine, repository = Docker(), git.find(attacker.session.repository)
     assert repository
     session = known.need(engine, attacker.session.name)
-    return look.look(engine, repository, session, _Progress(), limit=limit)
+    return look.look(engine, repository, session, _Progress(), limits=Limits(limit, silence))
 
 
-def fails(attacker: Agent, expected: str) -> str:
+def fails(attacker: Agent, expected: str, silence: float = 60.0) -> str:
     """What a look fails with, by which all it says and hints at is matched."""
     with pytest.raises(ClaudeContainerError) as raised:
-        see(attacker)
+        see(attacker, silence=silence)
     error = raised.value
     said = "\n".join([error.what, error.evidence, error.hint])
     assert re.search(expected, said), said
@@ -227,20 +228,17 @@ _BROKEN = {
 }
 
 
-def test_a_clone_that_is_bent_or_broken_is_looked_at_or_told_of(
-    attacker: Agent, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_clone_that_is_bent_or_broken_is_looked_at_or_told_of(attacker: Agent) -> None:
     before = picture(attacker.session.repository)
     attacker.save()
     for plant in _FINE:
         attacker.sh(plant)
         assert see(attacker).head == attacker.session.git("rev-parse", "main")
         attacker.restore()
-    monkeypatch.setenv("CLAUDE_CONTAINER_FETCH_TIMEOUT", "2")
     refs = attacker.session.refs()
     for plant, told in _BROKEN.values():
         attacker.sh(plant)
-        fails(attacker, told)
+        fails(attacker, told, silence=2)
         attacker.restore()
     assert attacker.session.refs() == refs
     assert picture(attacker.session.repository) == before
@@ -284,16 +282,15 @@ _LIES = {
 
 
 def test_a_liar_in_place_of_upload_pack_is_told_of_and_stopped(
-    attacker: Agent, monkeypatch: pytest.MonkeyPatch
+    attacker: Agent,
 ) -> None:
     """A filter that a look's `git status` runs, beside the shell that starts upload-pack."""
-    monkeypatch.setenv("CLAUDE_CONTAINER_FETCH_TIMEOUT", "2")
     attacker.plant("liar.py")
     attacker.sh("echo '* filter=x' >.git/info/attributes; echo A >a.txt")
     before, refs = picture(attacker.session.repository), attacker.session.refs()
     for how, told in _LIES.items():
         attacker.sh(f"git config filter.x.clean 'python3 /workspace/.git/liar.py {how}'")
-        fails(attacker, told)
+        fails(attacker, told, silence=2)
     assert attacker.session.refs() == refs
     assert picture(attacker.session.repository) == before
     assert transports(attacker) == []

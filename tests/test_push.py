@@ -125,7 +125,8 @@ def test_hooks_of_either_side_do_not_run(cli: Cli, repo: Path, tmp_path: Path) -
         hook.chmod(0o755)
     with git_session(cli, repo) as session:
         session.inside(
-            "mkdir .git/hooks; for h in pre-receive update post-merge pre-merge-commit commit-msg; do"
+            "mkdir .git/hooks;"
+            " for h in pre-receive update post-merge pre-merge-commit commit-msg; do"
             " printf '#!/bin/sh\\necho ran >>/workspace/hooks-ran; exit 1\\n' >.git/hooks/$h;"
             " chmod +x .git/hooks/$h; done"
         )

@@ -23,7 +23,7 @@ from claude_container.engines.memory_container import Inside, MemoryImage
 from claude_container.images import DEFAULT
 from claude_container.remote_helper import _Progress
 from claude_container.sessions import bounds, known, model, spread, transport, workspace
-from claude_container.sessions.bounds import Bounds
+from claude_container.sessions.bounds import Bounds, Limits
 from claude_container.sessions.pack import Meter, Nonsense
 from claude_container.sessions.transport import TransportError
 from claude_container.sessions.wire import Wire
@@ -357,7 +357,7 @@ def test_a_program_in_a_workspace_is_bounded_too() -> None:
 
     asked = {"progress": _Progress(), "what": "cannot merge"}
     with pytest.raises(workspace.WorkspaceError, match="cannot merge") as raised:
-        workspace.run(engine(hangs), "x", "merge", silence=0.3, **asked)  # type: ignore[arg-type]
+        workspace.run(engine(hangs), "x", "merge", limits=Limits(silence=0.3), **asked)  # type: ignore[arg-type]
     assert raised.value.evidence == "nothing came for 0 s"
 
     def talks(inside: Inside) -> int:
@@ -365,7 +365,7 @@ def test_a_program_in_a_workspace_is_bounded_too() -> None:
         return 0
 
     with pytest.raises(workspace.WorkspaceError) as raised:
-        workspace.run(engine(talks), "x", "merge", limit=1000, **asked)  # type: ignore[arg-type]
+        workspace.run(engine(talks), "x", "merge", limits=Limits(1000), **asked)  # type: ignore[arg-type]
     assert raised.value.evidence == "it sent more than 1000 bytes"
 
 

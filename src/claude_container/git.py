@@ -38,6 +38,7 @@ def git(
     input: bytes | None = None,
     env: Mapping[str, str | None] | None = None,
     timeout: float | None = 600.0,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run git with hooks off, in English, and asking nothing. Raises ProcessError.
 
@@ -52,6 +53,7 @@ def git(
             check=check,
             input=input,
             timeout=timeout,
+            pass_fds=pass_fds,
         )
     except ProcessError as error:
         # By its verb, and not by the options that all our calls have.
@@ -107,9 +109,18 @@ class Repository:
         input: bytes | None = None,
         env: Mapping[str, str | None] | None = None,
         timeout: float | None = 600.0,
+        pass_fds: Sequence[int] = (),
     ) -> Completed:
         """git(), at the root of the working tree."""
-        return git(*args, cwd=self.top, check=check, input=input, env=env, timeout=timeout)
+        return git(
+            *args,
+            cwd=self.top,
+            check=check,
+            input=input,
+            env=env,
+            timeout=timeout,
+            pass_fds=pass_fds,
+        )
 
     def commit(self, revision: str) -> str | None:
         """The id of the commit that a revision means, or None."""

@@ -92,13 +92,15 @@ def run(
     check: bool = True,
     on_line: Callable[[str], None] | None = None,
     finish: float = 5.0,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run a command, capture what it prints, and return it.
 
     With `on_line` stdout and stderr are read as one stream and each line is
     handed on as it comes. The command gets a session of its own, so that ^C on
     the terminal reaches only us: an engine call that is cut short may still be
-    carried out by the engine, so after ^C it has `finish` seconds to end.
+    carried out by the engine, so after ^C it has `finish` seconds to end. It keeps
+    the file descriptors `pass_fds` (not on Windows).
 
     Raises ProgramMissing, ProcessTimeout, and with `check` ProcessError.
     """
@@ -111,6 +113,7 @@ def run(
             env=environment(env),
             cwd=cwd,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
     except (FileNotFoundError, PermissionError) as error:
         if cwd is not None and not os.path.isdir(cwd):

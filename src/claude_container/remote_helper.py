@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from claude_container import config, engines, host
 from claude_container.config import Settings
 from claude_container.errors import ClaudeContainerError, Terminated, UsageError
-from claude_container.sessions import bounds, known, look, model, transport
+from claude_container.sessions import bounds, known, model, transport
+from claude_container.sessions.bounds import Limits
 from claude_container.terminal import visible
 
 _USAGE = "git-remote-claude-container is for git to call: git fetch claude-container::NAME"
@@ -55,12 +56,17 @@ def _converse(address: str) -> None:
 def _connect(engine_name: str, name: str, service: str) -> None:
     engine = engines.get(engine_name or None)
     model.check_name(name)
-    chosen = _settings()
-    # Our own look, by which the session was found: it says how many bytes it wants at most.
-    looked = os.environ.get(look.VARIABLE)
-    limit = config.size(looked or chosen.fetch_limit, transport.LIMIT)
-    silence = config.seconds(chosen.fetch_timeout, bounds.SILENCE)
-    if looked is None:
+    # Our own look, which found the session and says within what limits it looks.
+    looked = os.environ.get(transport.LOOK)
+    if looked:
+        most, silence = looked.split()
+        limits = Limits(int(most), float(silence))
+    else:
+        chosen, default = _settings(), bounds.DEFAULT
+        limits = Limits(
+            config.size(chosen.fetch_limit, default.bytes),
+            config.seconds(chosen.fetch_timeout, default.silence),
+        )
         known.need(engine, name)
     os.write(1, b"\n")
     transport.serve(
@@ -73,8 +79,7 @@ def _connect(engine_name: str, name: str, service: str) -> None:
         look=looked is not None,
         # git itself sets no GIT_PROTOCOL for a helper, and understands version 2 (2.39).
         protocol=os.environ.get("GIT_PROTOCOL") or "version=2",
-        limit=limit,
-        silence=silence,
+        kept=transport.bounds_of(service, limits),
     )
 
 

@@ -11,7 +11,7 @@ from claude_container.cli.main import Call
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError
-from claude_container.sessions import home, listing, look, remove, transport, workspace
+from claude_container.sessions import home, listing, look, remove, workspace
 from claude_container.sessions.listing import Entry
 from claude_container.sessions.remove import Losses
 
@@ -19,7 +19,7 @@ from claude_container.sessions.remove import Losses
 def refreshed(call: Call, engine: Engine, entries: list[Entry]) -> list[Entry]:
     """The entries with what looks at the sessions find now; a failure is told in its row."""
     _, chosen = session.chosen(call, engine.name)
-    limit = settings.size(chosen.fetch_limit, transport.LIMIT)
+    limits = session.limits(chosen)
     here = git.find(settings.working_directory())
 
     def see(entry: Entry) -> Entry:
@@ -29,7 +29,7 @@ def refreshed(call: Call, engine: Engine, entries: list[Entry]) -> list[Entry]:
         if repository is None:
             return replace(entry, gone=True, failed=f"{entry.session.repository} is gone")
         try:
-            seen = look.look(engine, repository, entry.session, call.console, limit=limit)
+            seen = look.look(engine, repository, entry.session, call.console, limits=limits)
         except ClaudeContainerError as error:
             return replace(entry, failed=error.what)
         return replace(entry, figures=seen, gone=False)
@@ -64,13 +64,13 @@ def losses(
     elsewhere: git.Repository | None,
 ) -> list[Losses]:
     """What would be lost with each session; of other entries that is not asked: nothing."""
-    limit = settings.size(chosen.fetch_limit, transport.LIMIT)
+    limits = session.limits(chosen)
 
     def see(entry: Entry) -> Losses:
         if entry.session is None:
             return Losses()
         repository = home.find(entry.session, elsewhere)
-        return remove.losses(engine, repository, entry.session, call.console, limit=limit)
+        return remove.losses(engine, repository, entry.session, call.console, limits=limits)
 
     with call.console.task(_title("looking at", entries), quiet=True):
         return listing.side_by_side(see, entries)

@@ -27,7 +27,6 @@ from claude_container.sessions import (
     plan,
     remove,
     risks,
-    transport,
     undo,
     upkeep,
 )
@@ -96,9 +95,9 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
             return 0
         planned = agreed
     if planned.kind != NOTHING:
-        limit = settings.size(chosen.fetch_limit, transport.LIMIT)
+        limits = session.limits(chosen)
         since, head = planned.since, planned.head
-        large.bring(engine, repository, name, since, head, console, limit=limit)
+        large.bring(engine, repository, name, since, head, console, limits=limits)
     outcome = merge.apply(repository, planned, no_conflicts=flags["no_conflicts"])
     if outcome.finished:
         look.count(repository, opened, figures)

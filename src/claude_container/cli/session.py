@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from claude_container import engines, git
+from claude_container import config, engines, git
 from claude_container.cli import settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.git import Repository
-from claude_container.sessions import known, look, transport
+from claude_container.sessions import bounds, known, look
+from claude_container.sessions.bounds import Limits
 from claude_container.sessions.figures import Figures
 from claude_container.sessions.known import Session
 from claude_container.terminal import visible
@@ -34,9 +35,7 @@ def opened(call: Call, name: str, engine_name: str | None) -> tuple[Engine, Repo
     return engine, known.check_belongs(session, here), session
 
 
-def look_at(
-    call: Call, name: str, engine_name: str | None
-) -> tuple[Repository, Session, Figures]:
+def look_at(call: Call, name: str, engine_name: str | None) -> tuple[Repository, Session, Figures]:
     """Open a session and look at it, telling what takes long; no commits are counted yet."""
     engine, settings_here = chosen(call, engine_name)
     with sweeping(call.console, engine):
@@ -54,11 +53,19 @@ def look_now(
     *,
     counted: bool = True,
 ) -> Figures:
-    limit = settings.size(chosen.fetch_limit, transport.LIMIT)
     with call.console.task(f"looking at session {session.name}", quiet=True):
         return look.look(
-            engine, repository, session, call.console, limit=limit, counted=counted
+            engine, repository, session, call.console, limits=limits(chosen), counted=counted
         )
+
+
+def limits(chosen: Settings) -> Limits:
+    """What one fetch from a session may bring, and how long it may be silent."""
+    default = bounds.DEFAULT
+    return Limits(
+        config.size(chosen.fetch_limit, default.bytes),
+        config.seconds(chosen.fetch_timeout, default.silence),
+    )
 
 
 def pending_in_words(figures: Figures) -> str:

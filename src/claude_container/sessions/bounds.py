@@ -8,6 +8,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 LIMIT = 2 << 30  # bytes out of a session in one fetch, packed and unpacked alike
 SILENCE = 60.0  # seconds without a byte in either direction
@@ -17,6 +18,17 @@ _LITTLE = 65536
 MUCH, LONG = "much", "long"
 NOBODY = "git here went away"
 _LEAVE = 2.0  # seconds that a container has to end by itself then
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the user lets one fetch bring, in bytes, and how long it may be silent, in seconds."""
+
+    bytes: int = LIMIT
+    silence: float = SILENCE
+
+
+DEFAULT = Limits()
 
 
 class Bounds:

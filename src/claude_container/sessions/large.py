@@ -14,6 +14,7 @@ from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.sessions import lfs, workspace
+from claude_container.sessions.bounds import Limits
 
 _HEADER = 64 + 1 + 20 + 1  # at most: an id, a blank, a size, a line's end
 
@@ -30,7 +31,7 @@ def bring(
     head: str,
     progress: images.Progress,
     *,
-    limit: int,
+    limits: Limits,
 ) -> int:
     """Bring the objects that commits since..head point to and that are not here; return how many.
 
@@ -44,7 +45,7 @@ def bring(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="claude-container-", dir=folder) as temporary:
-            receiver = _Receiver(Path(temporary), folder, set(missing), limit)
+            receiver = _Receiver(Path(temporary), folder, set(missing), limits.bytes)
             workspace.run(
                 engine,
                 session,
@@ -53,7 +54,7 @@ def bring(
                 progress=progress,
                 what=f"cannot bring the git-lfs files of session {session}",
                 sink=receiver.feed,
-                limit=limit,
+                limits=limits,
             )
     except OSError as error:
         raise NotBrought("cannot write git-lfs files", evidence=str(error)) from error

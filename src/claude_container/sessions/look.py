@@ -15,16 +15,16 @@ from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.process import ProcessError
 from claude_container.sessions import figures, model, own, spread, transport
+from claude_container.sessions.bounds import DEFAULT, Limits
 from claude_container.sessions.figures import Figures, Other
 from claude_container.sessions.known import Session
 from claude_container.terminal import visible
 
-# Tells our remote helper that it is us who fetch, and how many bytes may come.
-VARIABLE = "CLAUDE_CONTAINER_LOOK"
 _NOTHING_ELSE = (
     "fetch.fsckObjects=true",
     "fetch.writeCommitGraph=false",
     "transfer.bundleURI=false",
+    "protocol.fd.allow=always",
     "protocol.claude-container.allow=always",
 )
 _TOLD = 4 << 20  # bytes that a session can tell of itself
@@ -44,19 +44,19 @@ def look(
     session: Session,
     progress: images.Progress,
     *,
-    limit: int = transport.LIMIT,
+    limits: Limits = DEFAULT,
     counted: bool = True,
 ) -> Figures:
     """Bring what the session holds into refs/claude-container/NAME/*; return its figures.
 
-    At most `limit` bytes, packed and unpacked alike. Unless `counted`, what a merge
+    Within `limits`, packed and unpacked alike. Unless `counted`, what a merge
     would bring is left for the caller to count and keep. Raises Unfit and
     TransportError, with the refs as they were.
     """
     # Of this process and this call: another look at the same session may be under way.
     incoming = f"{_incoming(session)}{host.launcher_id().replace(':', '-')}-{os.urandom(4).hex()}"
     try:
-        _fetch(engine, repository, session, incoming, limit)
+        _fetch(engine, repository, session, incoming, progress, limits)
         head, others, told = _read(repository, session, incoming)
         _check_paths(repository, session, [head, *others])
         seen = _figures(session, head, others, told)
@@ -104,32 +104,42 @@ def _set(repository: Repository, session: Session, new: dict[str, str | None]) -
 
 
 def _fetch(
-    engine: Engine, repository: Repository, session: Session, incoming: str, limit: int
+    engine: Engine,
+    repository: Repository,
+    session: Session,
+    incoming: str,
+    progress: images.Progress,
+    limits: Limits,
 ) -> None:
     tips = [repository.head, *repository.refs(model.ref(session.name, "base")).values()]
     tips += repository.refs(model.ref(session.name, "head")).values()
+    serving = transport.Serving(engine, session.name, progress, limits)
     try:
-        repository.git(
-            *(word for setting in _NOTHING_ELSE for word in ("-c", setting)),
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-recurse-submodules",
-            "--no-auto-maintenance",
-            "--no-write-fetch-head",
-            "--no-prune",
-            *(f"--negotiation-tip={tip}" for tip in dict.fromkeys(filter(None, tips))),
-            f"claude-container::{engine.name}:{session.name}",
-            f"+refs/claude-container/look:{incoming}",
-            env={VARIABLE: str(limit)},
-            timeout=None,
-        )
+        with serving:
+            repository.git(
+                *(word for setting in _NOTHING_ELSE for word in ("-c", setting)),
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--no-recurse-submodules",
+                "--no-auto-maintenance",
+                "--no-write-fetch-head",
+                "--no-prune",
+                *(f"--negotiation-tip={tip}" for tip in dict.fromkeys(filter(None, tips))),
+                serving.address,
+                f"+refs/claude-container/look:{incoming}",
+                timeout=None,
+                env=serving.env,
+                pass_fds=serving.fds,
+            )
     except ProcessError as error:
-        raise _refused(session, error.stderr) from error
+        raise _refused(session, error.stderr, serving.failed) from error
 
 
-def _refused(session: Session, said: str) -> ClaudeContainerError:
-    """What git, or our own helper in between, said of a fetch that failed."""
+def _refused(
+    session: Session, said: str, failed: ClaudeContainerError | None
+) -> ClaudeContainerError:
+    """What a fetch failed by: git here, or what served it."""
     if found := _FSCK.search(said):
         object, check, why = found.groups()
         return Unfit(
@@ -139,7 +149,7 @@ def _refused(session: Session, said: str) -> ClaudeContainerError:
             if _HARMFUL.match(check)
             else f"to take such objects all the same: git config fetch.fsck.{check} warn",
         )
-    return transport.explained(said, f"cannot fetch from session {session.name}")
+    return failed or transport.explained(said, f"cannot fetch from session {session.name}")
 
 
 def _read(repository: Repository, session: Session, incoming: str) -> tuple[str, list[str], bytes]:

@@ -17,7 +17,8 @@ from claude_container.engines.base import (
 )
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
-from claude_container.sessions import leftovers, look, model, own, transport, workspace
+from claude_container.sessions import leftovers, look, model, own, workspace
+from claude_container.sessions.bounds import DEFAULT, Limits
 from claude_container.sessions.commits import log
 from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import Session
@@ -48,7 +49,7 @@ def losses(
     session: Session,
     progress: images.Progress,
     *,
-    limit: int = transport.LIMIT,
+    limits: Limits = DEFAULT,
 ) -> Losses:
     """Look at a session, and tell what of it is nowhere else.
 
@@ -59,7 +60,7 @@ def losses(
     if repository is None:
         return _uncounted(engine, session, progress)
     try:
-        seen = look.look(engine, repository, session, progress, limit=limit)
+        seen = look.look(engine, repository, session, progress, limits=limits)
     except EngineError:
         raise
     except ClaudeContainerError as error:

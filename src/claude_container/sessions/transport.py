@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from claude_container import images
 from claude_container.engines.base import Engine, EngineError, Streams
 from claude_container.errors import ClaudeContainerError
+from claude_container.process import ProcessError
 from claude_container.sessions import bounds, workspace
-from claude_container.sessions.bounds import Bounds, Tail
+from claude_container.sessions.bounds import Bounds, Limits, Tail
 from claude_container.sessions.pack import Meter, Nonsense
 from claude_container.sessions.wire import Wire
 from claude_container.terminal import visible
 
 SERVICES = ("git-upload-pack", "git-receive-pack")
-LIMIT = bounds.LIMIT
+# Tells our remote helper that it is our own look that asks, and within what limits.
+LOOK = "CLAUDE_CONTAINER_LOOK"
 # A host that sends may first have to pack for long, and a session to unpack.
 _SILENCE_OF_A_PUSH = 900.0
 
@@ -25,6 +29,12 @@ _HINTS = {
     bounds.MUCH: 'fetch_limit = "20g" in your config file allows more',
     bounds.LONG: "fetch_timeout = 300 in your config file waits longer",
 }
+
+
+def bounds_of(service: str, limits: Limits) -> Bounds:
+    """The bounds of a service. A host that sends may first pack for long, a session unpack."""
+    longest = None if service == SERVICES[0] else max(limits.silence, _SILENCE_OF_A_PUSH)
+    return Bounds(limits.bytes, limits.silence, longest)
 
 
 class TransportError(ClaudeContainerError):
@@ -41,28 +51,30 @@ def serve(
     stdout: int,
     look: bool = False,
     protocol: str = "version=2",
-    limit: int = LIMIT,
-    silence: float = bounds.SILENCE,
+    kept: Bounds | None = None,
 ) -> None:
     """Run one of SERVICES in a container, joined to two file descriptors.
 
-    `protocol` is git's GIT_PROTOCOL. With `look` upload-pack also shows the ref
-    that look.py reads. Raises TransportError, EngineError.
+    Within the bounds `kept`; `protocol` is git's GIT_PROTOCOL. With `look`
+    upload-pack also shows the ref that look.py reads. Raises TransportError, EngineError.
     """
     reads = service == "git-upload-pack"
     words = [service, *(["look"] if look else [])]
     spec = workspace.spec(session, *words, read_only=reads, env={"GIT_PROTOCOL": protocol})
     container = workspace.create(engine, spec, progress)
-    kept = Bounds(limit, silence, None if reads else max(silence, _SILENCE_OF_A_PUSH))
-    out = _Out(kept, Wire(Meter(limit) if reads else None), stdout)
+    kept = kept or Bounds()
+    feed = _Feed(stdin, kept)
+    wire = Wire(Meter(kept.limit) if reads else None)
+    # Git hangs up after a pack, but with git-remote-fd it is heard only when it has ended.
+    out = _Out(kept, wire, stdout, on_pack=feed.end if look else None)
     said = Tail()
     code = None
     try:
         with (
             kept.kept(lambda: workspace.discard(engine, container), reader=stdout),
-            _pumped(stdin, kept) as fed,
+            feed,
         ):
-            streams = Streams(stdin=fed, stdout=out.write, stderr=said.add)
+            streams = Streams(stdin=feed.fd, stdout=out.write, stderr=said.add)
             code = workspace.attach(engine, container, streams).code
     except EngineError:
         if not kept.broken:
@@ -80,13 +92,65 @@ def serve(
         )
 
 
+class Serving:
+    """A session's upload-pack for a `git fetch` that we start: a context to start it in.
+
+    git gets `address`, the file descriptors `fds` and the variables `env`. It is our own
+    remote helper in a thread (git-remote-fd(1)): without a second Python, and the container
+    is under way before git asks. Windows passes no descriptors on, so there it is the
+    helper. Afterwards `failed` tells what went wrong on this side.
+    """
+
+    def __init__(
+        self, engine: Engine, session: str, progress: images.Progress, limits: Limits
+    ) -> None:
+        self.failed: ClaudeContainerError | None = None
+        self.fds: tuple[int, ...] = ()
+        self.env = {LOOK: f"{limits.bytes} {limits.silence:.0f}"}
+        self.address = f"claude-container::{engine.name}:{session}"
+        self._thread: threading.Thread | None = None
+        self._kept = Bounds(limits.bytes, limits.silence)
+        self._serve = functools.partial(
+            serve, engine, session, SERVICES[0], progress, look=True, kept=self._kept
+        )
+
+    def __enter__(self) -> Serving:
+        if sys.platform != "win32":
+            (from_us, to_git), (from_git, to_us) = os.pipe(), os.pipe()
+            self.fds = (from_us, to_us)
+            self.address = f"fd::{from_us},{to_us}"
+            self._thread = threading.Thread(target=self._run, args=(from_git, to_git))
+            self._thread.start()
+        return self
+
+    def _run(self, from_git: int, to_git: int) -> None:
+        try:
+            self._serve(stdin=from_git, stdout=to_git)
+        except ClaudeContainerError as error:
+            self.failed = error
+        finally:
+            os.close(to_git)
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        for fd in self.fds:
+            os.close(fd)
+        if kind is not None and not issubclass(kind, ProcessError):
+            # ^C: git's helper still holds the other ends, so nobody is heard to leave.
+            self._kept.broken = self._kept.broken or bounds.NOBODY
+        if self._thread:
+            self._thread.join()
+
+
 class _Out:
     """What comes out of a session, on its way to git here."""
 
-    def __init__(self, kept: Bounds, wire: Wire, fd: int) -> None:
+    def __init__(
+        self, kept: Bounds, wire: Wire, fd: int, on_pack: Callable[[], None] | None
+    ) -> None:
         self._kept = kept
         self._wire = wire
         self._fd = fd
+        self._on_pack = on_pack
 
     def write(self, chunk: bytes) -> None:
         if not self._kept.came(len(chunk)):
@@ -102,6 +166,8 @@ class _Out:
                 self._kept.stop(bounds.NOBODY)
                 return
         self._kept.moved(len(passed))
+        if self._on_pack and self._wire.packed:
+            self._on_pack()
 
 
 def explained(said: str, what: str) -> TransportError:
@@ -117,20 +183,34 @@ def explained(said: str, what: str) -> TransportError:
     return TransportError(first, evidence="\n".join(evidence), hint=hint)
 
 
-@contextlib.contextmanager
-def _pumped(source: int, kept: Bounds) -> Iterator[int]:
-    """A file descriptor that gives what `source` gives, while that is noted as movement."""
-    reading, writing = os.pipe()
+class _Feed:
+    """What a container reads: what `source` gives, noted as movement, until `end`.
 
-    def pump() -> None:
+    As a context; the container gets `fd`.
+    """
+
+    def __init__(self, source: int, kept: Bounds) -> None:
+        self._source = source
+        self._kept = kept
+        self.fd, self._writing = os.pipe()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> _Feed:
+        threading.Thread(target=self._pump, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self.fd)
+
+    def end(self) -> None:
+        with self._lock:
+            if self._writing >= 0:
+                os.close(self._writing)
+            self._writing = -1
+
+    def _pump(self) -> None:
         with contextlib.suppress(OSError):
-            while chunk := os.read(source, 65536):
-                kept.moved(len(chunk))
-                bounds.write_all(writing, chunk)
-        os.close(writing)
-
-    threading.Thread(target=pump, daemon=True).start()
-    try:
-        yield reading
-    finally:
-        os.close(reading)
+            while chunk := os.read(self._source, 65536):
+                self._kept.moved(len(chunk))
+                bounds.write_all(self._writing, chunk)
+        self.end()

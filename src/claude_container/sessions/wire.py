@@ -28,6 +28,8 @@ class Wire:
 
     def __init__(self, meter: Meter | None) -> None:
         self._meter = meter
+        self.packed = False  # a pack came, to its end
+        self._in_pack = False
         self._rest = b""
         self._text = 0
 
@@ -46,8 +48,11 @@ class Wire:
     def _packet(self, packet: bytes) -> bytes:
         band = packet[4:5]
         if band == _DATA and self._meter:
+            self._in_pack = True
             self._meter.feed(packet[5:])
             return packet
+        if packet == b"0000" and self._in_pack:
+            self.packed = True
         self._text += len(packet)
         if self._text > _TEXT:
             raise Nonsense("it sent too many names or messages")

@@ -18,15 +18,14 @@ from claude_container.engines.base import (
 from claude_container.errors import ClaudeContainerError
 from claude_container.process import NOTHING, Attached
 from claude_container.sessions import leftovers, model
-from claude_container.sessions.bounds import Bounds, Tail
+from claude_container.sessions.bounds import Bounds, Limits, Tail
 from claude_container.terminal import visible
 
 # To become the owner of the workspace; nothing of it is left when git starts.
 _CAPABILITIES = ("CHOWN", "SETUID", "SETGID", "SETPCAP")
 _PIDS = 256
 # What is asked for is small, and may take long: filters and merge drivers run for it.
-_WRITTEN = 64 << 20
-_SILENCE = 600.0
+_LIMITS = Limits(64 << 20, 600.0)
 
 
 class WorkspaceError(ClaudeContainerError):
@@ -98,9 +97,8 @@ def run(
     *words: str,
     progress: images.Progress,
     what: str,
-    silence: float = _SILENCE,
     sink: Callable[[bytes], None] | None = None,
-    limit: int = _WRITTEN,
+    limits: Limits = _LIMITS,
 ) -> bytes:
     """Run workspace.sh with `words`; return what it wrote, if `sink` did not take it.
 
@@ -108,7 +106,7 @@ def run(
     """
     container = create(engine, spec(session, *words), progress)
     written, said = bytearray(), Tail()
-    kept = Bounds(limit, silence)
+    kept = Bounds(limits.bytes, limits.silence)
     failed: list[Exception] = []
 
     def write(chunk: bytes) -> None:
