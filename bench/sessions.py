@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.big import write_history
 from claude_container import images
+from claude_container.refs import our_ref
 from claude_container.sessions import model
 
 OURS = str(Path(sys.executable).with_name("claude-container"))
@@ -158,7 +159,7 @@ def listing(folder: str) -> list[float]:
                 timed(["docker", "volume", "create", *words, volume], cwd=here)
                 made.append(volume)
             for ref in ("base", "origin", "head"):
-                timed(["git", "update-ref", model.ref(name, ref), head], cwd=here)
+                timed(["git", "update-ref", our_ref(name, ref), head], cwd=here)
         plain = (["docker", "volume", "ls"], ["docker", "ps"])
         return rounds(lambda _: timed([OURS, "list"], cwd=here) / timed(*plain, cwd=here), 15)
     finally:

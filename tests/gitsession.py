@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container import host, images
+from claude_container.refs import our_ref
 from claude_container.sessions import model
 from tests.conftest import Cli
 
@@ -62,7 +63,7 @@ class GitSession:
 
     def refs(self) -> dict[str, str]:
         """Our refs for this session, by the part of their name that follows its own."""
-        prefix = model.ref(self.name, "")
+        prefix = our_ref(self.name, "")
         rows = self.git("for-each-ref", "--format=%(refname) %(objectname)", prefix).splitlines()
         return dict(row.removeprefix(prefix).split(" ") for row in rows)
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from claude_container import git as host_git
+from claude_container.changes import merge, plan, undo
+from claude_container.changes.commits import Commit, log
 from claude_container.git import Repository
-from claude_container.sessions import merge, model, plan, undo
-from claude_container.sessions.commits import Commit, log
+from claude_container.refs import our_ref
 
 NAME = "work"
 IDENTITY = "[user]\n\tname = A User\n\temail = user@example.com\n"
@@ -99,23 +100,23 @@ class Lab:
         """A clone, as a session has it; with the user's uncommitted work as one commit."""
         origin = base = self.host.id()
         if snapshot:
-            from claude_container.sessions import snapshot as taking
+            from claude_container.clone import snapshot as taking
 
             here, who = self.repository, ("A User", "user@example.com")
             base = taking.commit(here, NAME, taking.tree(here), who)
         self._set(base=base, origin=origin)
         run(self.host.folder.parent, "init", "--quiet", "agent")
-        ref = model.ref(NAME, "base")
+        ref = our_ref(NAME, "base")
         self.agent.git("fetch", "--quiet", str(self.host.folder), ref)
         self.agent.git("reset", "--quiet", "--hard", "FETCH_HEAD")
 
     def _set(self, **refs: str) -> None:
         for name, id in refs.items():
-            self.host.git("update-ref", model.ref(NAME, name), id)
+            self.host.git("update-ref", our_ref(NAME, name), id)
 
     def look(self) -> None:
         """What fetching from the session does."""
-        ref = f"+HEAD:{model.ref(NAME, 'head')}"
+        ref = f"+HEAD:{our_ref(NAME, 'head')}"
         words = ("--no-tags", "--no-recurse-submodules")
         self.host.git("fetch", "--quiet", *words, str(self.agent.folder), ref)
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from claude_container import git
+from claude_container.changes.figures import Figures
 from claude_container.engines.docker import Docker
 from claude_container.errors import ClaudeContainerError
 from claude_container.remote_helper import _Progress
 from claude_container.sessions import known, look, model
-from claude_container.sessions.bounds import Limits
-from claude_container.sessions.figures import Figures
+from claude_container.wire.bounds import Limits
 from tests.attack import Agent, agent, picture
 from tests.conftest import PROGRAM, Cli, Ran, clean_environment, sh
 from tests.gitsession import git_session, make_repository, unique

@@ -18,6 +18,7 @@ from claude_container.engines.base import ContainerSpec, EngineError, VolumeMoun
 from claude_container.engines.docker import Docker
 from claude_container.engines.memory import Fault, Memory
 from claude_container.engines.memory_container import MemoryImage
+from claude_container.refs import our_ref
 from claude_container.sessions import leftovers, model, remove
 from claude_container.sessions.enter import SessionBusy
 from tests.conftest import PROGRAM, Cli, clean_environment, sh
@@ -169,10 +170,10 @@ def test_where_the_repository_is_gone_nothing_counts_as_kept(
     git(moved, "branch", "unrelated")
     done = cli("delete", session.name, "--repo", str(moved))
     assert (done.code, "1 commit:" in done.stderr, "gone" in done.stderr) == (1, True, False)
-    git(moved, "branch", "kept", model.ref(session.name, "head"))
+    git(moved, "branch", "kept", our_ref(session.name, "head"))
     assert cli("delete", session.name, "--repo", str(moved)).code == 0
     assert not session.volumes()
-    assert model.ref(session.name, "") not in git(moved, "for-each-ref")
+    assert our_ref(session.name, "") not in git(moved, "for-each-ref")
 
 
 @engine_test
@@ -196,7 +197,7 @@ def test_a_worktree_that_is_gone_leaves_the_repository(
         git(repository, "worktree", "remove", str(tmp_path / "tree"))
         done = cli("delete", session.name)
         assert (done.code, done.stderr) == (0, f"✓ deleted session {session.name}\n")
-        assert model.ref(session.name, "") not in git(repository, "for-each-ref")
+        assert our_ref(session.name, "") not in git(repository, "for-each-ref")
 
 
 # Conversations, and what the original left

@@ -16,14 +16,16 @@ from pathlib import Path
 import pytest
 
 from claude_container import images
+from claude_container.changes import figures
+from claude_container.changes.figures import Figures
 from claude_container.cli import listed, table
 from claude_container.engines.base import Container, ContainerSpec, Volume, VolumeMount
 from claude_container.engines.memory import Memory
 from claude_container.engines.memory_container import MemoryImage
 from claude_container.errors import UsageError
-from claude_container.sessions import asking, figures, home, listing, model
+from claude_container.refs import our_ref
+from claude_container.sessions import asking, home, listing, model
 from claude_container.sessions.asking import Listed
-from claude_container.sessions.figures import Figures
 from claude_container.sessions.known import Session
 from claude_container.sessions.listing import Entry
 from tests.conftest import PROGRAM, Cli, Ran, clean_environment, sh
@@ -249,7 +251,7 @@ def look(repository: Path, name: str, id: str) -> None:
     seen = Figures(int(time.time()) - 300, id, "0" * 40, "main", (), 2, ahead=3)
     here = home.at(repository / ".git")
     assert here
-    here.update_refs({model.ref(name, "look"): figures.write(here, seen)})
+    here.update_refs({our_ref(name, "look"): figures.write(here, seen)})
 
 
 def test_figures_are_those_of_the_same_session(repository: Path, tmp_path: Path) -> None:
@@ -266,7 +268,7 @@ def test_a_look_that_cannot_be_read_is_none(repository: Path) -> None:
     for name, content in (("a", b"not json"), ("b", b'{"x":1}\n'), ("c", b"")):
         here = home.at(repository / ".git")
         assert here
-        here.update_refs({model.ref(name, "look"): here.write_blob(content)})
+        here.update_refs({our_ref(name, "look"): here.write_blob(content)})
     names = ("a", "missing", "b", "c", "fix")
     found = listing.with_figures([entry(repository, name) for name in names])
     assert [bool(e.figures) for e in found] == [False, False, False, False, True]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from claude_container.changes import plan as planning
+from claude_container.changes.taken import Refused
 from claude_container.errors import UsageError
-from claude_container.sessions import plan as planning
-from claude_container.sessions.taken import Refused
 from tests.histories import IDENTITY, Lab, subjects
 
 

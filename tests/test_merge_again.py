@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from claude_container import git
+from claude_container.changes import merge, patches, ready, taken, undo
+from claude_container.changes import plan as planning
+from claude_container.changes.own import remaining
+from claude_container.changes.taken import Refused
 from claude_container.errors import ClaudeContainerError
-from claude_container.sessions import merge, model, patches, ready, taken, undo
-from claude_container.sessions import plan as planning
-from claude_container.sessions.own import remaining
-from claude_container.sessions.taken import Refused
+from claude_container.refs import our_ref
 from tests.histories import IDENTITY, NAME, Lab, subjects
 from tests.test_merge import refused, state
 
@@ -483,7 +484,7 @@ def test_work_that_came_between_plan_and_merge_is_seen(lab: Lab) -> None:
 
 def test_a_record_that_cannot_be_read_is_an_error(lab: Lab) -> None:
     lab.look()
-    lab.host.git("update-ref", model.ref(NAME, "merged"), lab.base)
+    lab.host.git("update-ref", our_ref(NAME, "merged"), lab.base)
     with pytest.raises(ClaudeContainerError, match="cannot be read"):
         lab.plan()
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from claude_container.sessions import plan as planning
-from claude_container.sessions.own import remaining
-from claude_container.sessions.taken import Refused
+from claude_container.changes import plan as planning
+from claude_container.changes.own import remaining
+from claude_container.changes.taken import Refused
 from tests.histories import IDENTITY, NAME, Lab, Tree
 from tests.test_merge import state
 

@@ -10,15 +10,15 @@ from typing import Any
 import click
 import pytest
 
+from claude_container.changes.figures import Figures
+from claude_container.changes.taken import Refused
 from claude_container.cli import merge as verb
 from claude_container.cli import session as opening
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.config import Settings
 from claude_container.errors import UsageError
-from claude_container.sessions.figures import Figures
 from claude_container.sessions.known import Session
-from claude_container.sessions.taken import Refused
 from tests.histories import IDENTITY, NAME, Lab
 
 

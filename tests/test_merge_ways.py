@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from claude_container.sessions import foresee
-from claude_container.sessions import plan as planning
-from claude_container.sessions.own import remaining
-from claude_container.sessions.taken import Refused
+from claude_container.changes import foresee
+from claude_container.changes import plan as planning
+from claude_container.changes.own import remaining
+from claude_container.changes.taken import Refused
 from tests.histories import IDENTITY, NAME, Lab, run, subjects
 from tests.test_merge import refused, state
 

@@ -13,16 +13,17 @@ from typing import Any
 import click
 import pytest
 
+from claude_container.changes import trivial
+from claude_container.changes.figures import Figures, Other
+from claude_container.changes.review import File, Review, review
+from claude_container.changes.taken import Refused
 from claude_container.cli import diff
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.errors import UsageError
 from claude_container.git import Repository
-from claude_container.sessions import model, trivial
-from claude_container.sessions.figures import Figures, Other
+from claude_container.refs import our_ref
 from claude_container.sessions.known import Session
-from claude_container.sessions.review import File, Review, review
-from claude_container.sessions.taken import Refused
 from tests.histories import IDENTITY, NAME, Lab, subjects
 
 EVIL = "\x1b]0;pwned\x07\u202etxt"
@@ -47,7 +48,7 @@ def start_with_work(lab: Lab) -> None:
     snapshot = lab.host.git("commit-tree", tree, "-p", "HEAD", "-m", "snapshot")
     lab.start()
     lab._set(base=snapshot)
-    lab.agent.git("fetch", "--quiet", str(lab.host.folder), model.ref(NAME, "base"))
+    lab.agent.git("fetch", "--quiet", str(lab.host.folder), our_ref(NAME, "base"))
     lab.agent.git("reset", "--quiet", "--hard", "FETCH_HEAD")
 
 

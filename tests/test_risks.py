@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from claude_container.changes import risks
+from claude_container.changes.risks import Risk
 from claude_container.git import Repository, find
-from claude_container.sessions import risks
-from claude_container.sessions.risks import Risk
 
 FILE, PROGRAM, LINK, SUBMODULE = "100644", "100755", "120000", "160000"
 # A path to a text, or to (mode, text).

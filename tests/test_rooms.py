@@ -22,10 +22,12 @@ MODULES = sorted(
 )
 # Each room may use those in the rows above its own.
 ROWS = (
-    {"errors", "archive", "terminal"},
+    {"errors", "archive", "refs", "terminal"},
     {"process"},
-    {"config", "host", "git", "engines"},
+    {"config", "host", "git", "engines", "wire"},
     {"images", "credentials"},
+    {"clone"},
+    {"changes"},
     {"sessions"},
     {"demo"},
     {"cli", "remote_helper"},

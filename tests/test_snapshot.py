@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from claude_container import git as our_git
+from claude_container.clone import endings, luggage, packing, snapshot, submodules
+from claude_container.clone.packing import Wanted
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
-from claude_container.sessions import endings, luggage, packing, snapshot, submodules
-from claude_container.sessions.packing import Wanted
 from tests.gitsession import git, make_repository
 from tests.trees import FILE, PROGRAM, Content, held, untouched, write
 
@@ -321,7 +321,7 @@ _AS_USER = """
 import os, sys
 from pathlib import Path
 from claude_container import git
-from claude_container.sessions import luggage, snapshot
+from claude_container.clone import luggage, snapshot
 from claude_container.terminal import visible
 os.setgroups([]); os.setgid(1000); os.setuid(1000)
 try:

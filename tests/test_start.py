@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from claude_container.refs import our_ref
 from claude_container.sessions import model
 from tests.conftest import PROGRAM, TOKEN, Cli, StartModel, sh
 from tests.gitsession import GitSession, git, git_session, make_repository, remove, unique
@@ -196,7 +197,7 @@ def test_commits_of_an_earlier_session_are_not_dropped_for_a_new_one(
     assert refused.code == 1
     assert "Hours of work" in refused.stderr
     assert session.refs()["head"] == work
-    git(repo, "branch", "kept", model.ref(name, "head"))
+    git(repo, "branch", "kept", our_ref(name, "head"))
     assert cli("start", name, "--no-enter", cwd=repo).code == 0
     assert set(session.refs()) == {"base", "origin"}
 
@@ -479,7 +480,7 @@ def test_claude_commits_in_the_session_and_the_host_stays_as_it_was(
         "Claude By claude\n/workspace\n?? d\nuncommitted"
     )
     assert session.volumes() == [model.session_volume(name), model.state_volume(name)]
-    assert git(repo, "show", f"{model.ref(name, 'head')}:c") == "c"
+    assert git(repo, "show", f"{our_ref(name, 'head')}:c") == "c"
 
 
 def test_a_second_start_goes_on_with_work_and_conversation(

@@ -17,16 +17,18 @@ from pathlib import Path
 import pytest
 
 from claude_container import git
+from claude_container.changes import spread
 from claude_container.engines.base import EngineError
 from claude_container.engines.memory import Fault, Memory
 from claude_container.engines.memory_container import Inside, MemoryImage
 from claude_container.images import DEFAULT
 from claude_container.remote_helper import _Progress
-from claude_container.sessions import bounds, known, model, spread, transport, workspace
-from claude_container.sessions.bounds import Bounds, Limits
-from claude_container.sessions.pack import Meter, Nonsense
+from claude_container.sessions import known, model, transport, workspace
 from claude_container.sessions.transport import TransportError
-from claude_container.sessions.wire import Wire
+from claude_container.wire import bounds
+from claude_container.wire.bounds import Bounds, Limits
+from claude_container.wire.pack import Meter, Nonsense
+from claude_container.wire.packets import Wire
 from tests.conftest import PROGRAM, clean_environment
 from tests.gitsession import git as run_git
 from tests.gitsession import make_repository

@@ -97,10 +97,9 @@ def run(
     """Run a command, capture what it prints, and return it.
 
     With `on_line` stdout and stderr are read as one stream and each line is
-    handed on as it comes. The command gets a session of its own, so that ^C on
-    the terminal reaches only us: an engine call that is cut short may still be
-    carried out by the engine, so after ^C it has `finish` seconds to end. It keeps
-    the file descriptors `pass_fds` (not on Windows).
+    handed on as it comes. The command keeps `pass_fds` (not on Windows), and gets a
+    session of its own, so that ^C on the terminal reaches only us: an engine may carry
+    out a call that is cut short, so after ^C it has `finish` seconds to end.
 
     Raises ProgramMissing, ProcessTimeout, and with `check` ProcessError.
     """

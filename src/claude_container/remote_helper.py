@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 from claude_container import config, engines, host
 from claude_container.config import Settings
 from claude_container.errors import ClaudeContainerError, Terminated, UsageError
-from claude_container.sessions import bounds, known, model, transport
-from claude_container.sessions.bounds import Limits
+from claude_container.sessions import known, model, transport
 from claude_container.terminal import visible
+from claude_container.wire import bounds
+from claude_container.wire.bounds import Limits
 
 _USAGE = "git-remote-claude-container is for git to call: git fetch claude-container::NAME"
 

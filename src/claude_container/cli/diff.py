@@ -13,12 +13,13 @@ from dataclasses import asdict, replace
 import click
 
 from claude_container import git
+from claude_container.changes import review
+from claude_container.changes.review import File, Review
 from claude_container.cli import names, session
 from claude_container.cli.main import Call
 from claude_container.errors import UsageError
 from claude_container.git import Repository
-from claude_container.sessions import look, review
-from claude_container.sessions.review import File, Review
+from claude_container.sessions import look
 from claude_container.terminal import visible
 
 _LISTED = 30  # of everything that can be long

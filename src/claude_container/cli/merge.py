@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from claude_container import git
+from claude_container.changes import foresee, merge, plan, risks, undo
+from claude_container.changes.plan import NOTHING, Options, Plan
 from claude_container.cli import merge_words as words
 from claude_container.cli import names, session, settings
 from claude_container.cli.console import Console
@@ -18,20 +20,8 @@ from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import (
-    foresee,
-    large,
-    look,
-    merge,
-    model,
-    plan,
-    remove,
-    risks,
-    undo,
-    upkeep,
-)
+from claude_container.sessions import large, look, model, remove, upkeep
 from claude_container.sessions.known import Session
-from claude_container.sessions.plan import NOTHING, Options, Plan
 from claude_container.terminal import visible
 
 _MESSAGE = "Work that was not committed yet"

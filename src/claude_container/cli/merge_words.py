@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from claude_container.changes.commits import Commit
+from claude_container.changes.merge import Outcome
+from claude_container.changes.plan import FAST_FORWARD, MERGE, NOTHING, SQUASH, Plan
+from claude_container.changes.risks import Risk
 from claude_container.cli.session import commits_in_words
-from claude_container.sessions.commits import Commit
-from claude_container.sessions.merge import Outcome
-from claude_container.sessions.plan import FAST_FORWARD, MERGE, NOTHING, SQUASH, Plan
-from claude_container.sessions.risks import Risk
 from claude_container.terminal import visible
 
 _SHOWN = 50  # commits

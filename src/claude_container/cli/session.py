@@ -5,17 +5,18 @@ from __future__ import annotations
 import click
 
 from claude_container import config, engines, git
+from claude_container.changes.figures import Figures
 from claude_container.cli import settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.git import Repository
-from claude_container.sessions import bounds, known, look
-from claude_container.sessions.bounds import Limits
-from claude_container.sessions.figures import Figures
+from claude_container.sessions import known, look
 from claude_container.sessions.known import Session
 from claude_container.terminal import visible
+from claude_container.wire import bounds
+from claude_container.wire.bounds import Limits
 
 engine_option = click.option("--engine", metavar="NAME", help="docker (the default)")
 

@@ -13,13 +13,14 @@ from claude_container import git
 from claude_container.cli import launch, names, session, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
+from claude_container.clone import packing
+from claude_container.clone.packing import Created, Wanted
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import create, enter, home, known, leftovers, model, packing
+from claude_container.sessions import create, enter, home, known, leftovers, model
 from claude_container.sessions.known import Session
-from claude_container.sessions.packing import Created, Wanted
 
 
 @click.command("start")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from claude_container import __version__, archive, host, images
 from claude_container.archive import Entry
+from claude_container.clone import packing
+from claude_container.clone.packing import CannotCreate, Created, Plan, Wanted
 from claude_container.engines.base import (
     ContainerSpec,
     Engine,
@@ -22,10 +24,10 @@ from claude_container.engines.base import (
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.process import ProcessError
-from claude_container.sessions import home, known, leftovers, model, packing, remove, workspace
+from claude_container.refs import our_ref
+from claude_container.sessions import home, known, leftovers, model, remove, workspace
 from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import Session
-from claude_container.sessions.packing import CannotCreate, Created, Plan, Wanted
 
 _PACKS = "packs-"  # of folders in host.cache_dir()
 
@@ -66,12 +68,12 @@ def _make(
 ) -> None:
     id = os.urandom(16).hex()
     spec = _spec(repository, name, plan, id)
-    making = model.ref(name, f"making/{id}")
+    making = our_ref(name, f"making/{id}")
     pins = {
-        model.ref(name, "base"): plan.git.commit,
-        model.ref(name, "origin"): plan.created.origin,
+        our_ref(name, "base"): plan.git.commit,
+        our_ref(name, "origin"): plan.created.origin,
     }
-    old, mine = repository.refs(model.ref(name, "")), [making]
+    old, mine = repository.refs(our_ref(name, "")), [making]
     # No gc of the user's can take the snapshot away now.
     repository.update_refs({making: plan.git.commit})
     try:
@@ -101,7 +103,7 @@ def _make(
 
 def is_half_made(session: Session, here: Repository | None = None) -> bool:
     """Whether the making of a session did not come to its end; `here` is where it may be now."""
-    making = model.ref(session.name, f"making/{session.id}")
+    making = our_ref(session.name, f"making/{session.id}")
     there = [home.at(session.repository), here]
     return any(repository.refs(making) for repository in there if repository)
 
@@ -135,7 +137,7 @@ def _check_left_behind(repository: Repository, name: str) -> None:
         raise CannotCreate(
             f"an earlier session {name} left commits that are nowhere else: {lost.commits}",
             evidence="\n".join(lost.named),
-            hint=f"git branch {name} {model.ref(name, 'head')} keeps them,"
+            hint=f"git branch {name} {our_ref(name, 'head')} keeps them,"
             f" claude-container delete {name} does not",
         )
 

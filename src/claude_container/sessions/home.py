@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from claude_container.git import Repository, git
-from claude_container.sessions import model
+from claude_container.refs import our_ref
 from claude_container.sessions.known import Session
 
 
@@ -32,5 +32,5 @@ def at(common: Path) -> Repository | None:
 
 def knows(repository: Repository, session: Session) -> bool:
     """Whether a repository has what a session began with: another may have taken its place."""
-    base = model.ref(session.name, "base")
+    base = our_ref(session.name, "base")
     return bool(repository.commit(base) or (session.base and repository.commit(session.base)))

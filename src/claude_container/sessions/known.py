@@ -9,6 +9,7 @@ from pathlib import Path
 from claude_container.engines.base import Engine, Volume
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
+from claude_container.refs import our_ref
 from claude_container.sessions import model
 
 LABELS = model.VOLUME_LABELS
@@ -40,7 +41,7 @@ class Session:
             return True
         if self.repository.exists():
             return False
-        return repository.commit(model.ref(self.name, "base")) is not None
+        return repository.commit(our_ref(self.name, "base")) is not None
 
 
 def sessions(volumes: Iterable[Volume]) -> list[Session]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import IO
 
 from claude_container import images
+from claude_container.clone import lfs
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
-from claude_container.sessions import lfs, workspace
-from claude_container.sessions.bounds import Limits
+from claude_container.sessions import workspace
+from claude_container.wire.bounds import Limits
 
 _HEADER = 64 + 1 + 20 + 1  # at most: an id, a blank, a size, a line's end
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from claude_container.changes import figures
+from claude_container.changes.figures import Figures
 from claude_container.engines.base import Container, Volume
 from claude_container.git import git
-from claude_container.sessions import figures, known, model
+from claude_container.refs import our_ref
+from claude_container.sessions import known, model
 from claude_container.sessions.asking import Listed
-from claude_container.sessions.figures import Figures
 from claude_container.sessions.known import Session
 
 SESSION, CONVERSATION, ORIGINAL = "session", "conversation", "original"
@@ -172,7 +174,7 @@ def _looks(common: Path) -> dict[str, Figures] | None:
     """The figures of all last looks in a repository, by session; None: it is gone."""
     if not common.is_dir():
         return None
-    looks = model.ref("*", "look")
+    looks = our_ref("*", "look")
     # A third of what cat-file --batch takes. A git before 2.34 has no %(raw), and tells nothing.
     form = "--format=%(raw:size) %(refname)%0a%(raw)"
     asked = git("for-each-ref", form, looks, cwd=common, check=False)

@@ -10,15 +10,17 @@ import time
 from collections.abc import Sequence
 
 from claude_container import host, images
+from claude_container.changes import figures, own, spread
+from claude_container.changes.figures import Figures, Other
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.process import ProcessError
-from claude_container.sessions import figures, model, own, spread, transport
-from claude_container.sessions.bounds import DEFAULT, Limits
-from claude_container.sessions.figures import Figures, Other
+from claude_container.refs import our_ref
+from claude_container.sessions import transport
 from claude_container.sessions.known import Session
 from claude_container.terminal import visible
+from claude_container.wire.bounds import DEFAULT, Limits
 
 _NOTHING_ELSE = (
     "fetch.fsckObjects=true",
@@ -60,12 +62,12 @@ def look(
         head, others, told = _read(repository, session, incoming)
         _check_paths(repository, session, [head, *others])
         seen = _figures(session, head, others, told)
-        new: dict[str, str | None] = {incoming: None, model.ref(session.name, "head"): head}
-        for old in repository.refs(model.ref(session.name, "other/"), _incoming(session)):
-            if old.startswith(model.ref(session.name, "other/")) or _is_left(session, old):
+        new: dict[str, str | None] = {incoming: None, our_ref(session.name, "head"): head}
+        for old in repository.refs(our_ref(session.name, "other/"), _incoming(session)):
+            if old.startswith(our_ref(session.name, "other/")) or _is_left(session, old):
                 new[old] = None
         for number, commit in enumerate(others, 1):
-            new[model.ref(session.name, f"other/{number}")] = commit
+            new[our_ref(session.name, f"other/{number}")] = commit
         _set(repository, session, new)
     except BaseException:
         with contextlib.suppress(ProcessError):
@@ -84,13 +86,13 @@ def count(repository: Repository, session: Session, seen: Figures) -> Figures:
 def keep(repository: Repository, session: Session, seen: Figures) -> Figures:
     """Keep figures as those of the last look, for `list`; and return them."""
     blob = figures.write(repository, seen)
-    _set(repository, session, {model.ref(session.name, "look"): blob})
+    _set(repository, session, {our_ref(session.name, "look"): blob})
     return seen
 
 
 def _set(repository: Repository, session: Session, new: dict[str, str | None]) -> None:
     """Set refs, all or none, unless the session was deleted meanwhile. Raises Unfit."""
-    base = model.ref(session.name, "base")
+    base = our_ref(session.name, "base")
     lines = [f"verify {base} {repository.refs(base).get(base, 'x')}\n"]
     for name, id in new.items():
         lines.append(f"delete {name}\n" if id is None else f"update {name} {id}\n")
@@ -111,8 +113,8 @@ def _fetch(
     progress: images.Progress,
     limits: Limits,
 ) -> None:
-    tips = [repository.head, *repository.refs(model.ref(session.name, "base")).values()]
-    tips += repository.refs(model.ref(session.name, "head")).values()
+    tips = [repository.head, *repository.refs(our_ref(session.name, "base")).values()]
+    tips += repository.refs(our_ref(session.name, "head")).values()
     serving = transport.Serving(engine, session.name, progress, limits)
     try:
         with serving:
@@ -178,8 +180,8 @@ def _read(repository: Repository, session: Session, incoming: str) -> tuple[str,
 def _check_paths(repository: Repository, session: Session, tips: list[str]) -> None:
     """Raise Unfit where a few trees stand for more files than git can compare."""
     known = ["--not", "--branches", "--remotes", "--tags"]
-    known += repository.refs(model.ref(session.name, "base")).values()
-    known += repository.refs(model.ref(session.name, "head")).values()
+    known += repository.refs(our_ref(session.name, "base")).values()
+    known += repository.refs(our_ref(session.name, "head")).values()
     try:
         new = repository.git("rev-list", *tips, *known).stdout
         paths = spread.most_paths(repository, new) if new else 0
@@ -218,7 +220,7 @@ def _nonsense(session: Session) -> Unfit:
 
 
 def _incoming(session: Session) -> str:
-    return model.ref(session.name, "incoming/")
+    return our_ref(session.name, "incoming/")
 
 
 def _is_left(session: Session, ref: str) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from claude_container import images
 from claude_container.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -39,7 +40,7 @@ BASE = PREFIX + "base"  # the commit it began with; refs/claude-container/NAME/b
 # All that volumes of ours say of themselves.
 VOLUME_LABELS = (KIND, SESSION, REPOSITORY, DIRECTORY, BRANCH, BASE, CREATED, LAUNCH)
 
-WORKSPACE = "/workspace"
+WORKSPACE = images.WORKSPACE
 STATE = "/var/lib/claude-container/state"
 
 
@@ -66,19 +67,6 @@ def state_volume(session: str) -> str:
 
 def session_volume(session: str) -> str:
     return f"claude-session-{session}"
-
-
-def ref(session: str, name: str) -> str:
-    """A ref of ours in the user's repository: no session moves any outside of its own folder.
-
-    base: what the session began with (the snapshot of uncommitted work, where it took
-    some); origin: the host's commit that it began from (base, if there was no such
-    work); pushed: the host's commit that it was last brought up to; head: what its
-    HEAD was when it was last looked at; other/N: its other branches then; look: the
-    figures of that look, a JSON blob; merged: what was taken (taken.py); making/ID: a
-    session that is being made (create.py).
-    """
-    return f"refs/claude-container/{session}/{name}"
 
 
 def container_name(session: str) -> str:

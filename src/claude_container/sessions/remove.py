@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from claude_container import __version__, host, images
+from claude_container.changes import own
+from claude_container.changes.commits import log
+from claude_container.changes.taken import Refused
 from claude_container.engines.base import (
     ContainerSpec,
     Engine,
@@ -17,13 +20,12 @@ from claude_container.engines.base import (
 )
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
-from claude_container.sessions import leftovers, look, model, own, workspace
-from claude_container.sessions.bounds import DEFAULT, Limits
-from claude_container.sessions.commits import log
+from claude_container.refs import our_ref
+from claude_container.sessions import leftovers, look, model, workspace
 from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import Session
-from claude_container.sessions.taken import Refused
 from claude_container.terminal import visible
+from claude_container.wire.bounds import DEFAULT, Limits
 
 SHOWN = 10  # commits that are named; of the others only how many
 
@@ -73,11 +75,11 @@ def losses(
 
 def left_behind(repository: Repository, name: str) -> Losses | None:
     """What our refs alone still hold of a session that is gone; None: there are no refs."""
-    found = repository.refs(model.ref(name, ""))
+    found = repository.refs(our_ref(name, ""))
     if not found:
         return None
-    heads = [id for ref, id in found.items() if ref.startswith(model.ref(name, "other/"))]
-    heads += [id for ref, id in found.items() if ref == model.ref(name, "head")]
+    heads = [id for ref, id in found.items() if ref.startswith(our_ref(name, "other/"))]
+    heads += [id for ref, id in found.items() if ref == our_ref(name, "head")]
     if not heads:
         return Losses()
     count, named = _remaining(repository, name, heads)
@@ -200,5 +202,5 @@ def discard(
 
 def forget(repository: Repository, name: str) -> None:
     """Remove all of our refs for a session."""
-    if refs := repository.refs(model.ref(name, "")):
+    if refs := repository.refs(our_ref(name, "")):
         repository.update_refs(dict.fromkeys(refs))

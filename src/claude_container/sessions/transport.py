@@ -13,11 +13,12 @@ from claude_container import images
 from claude_container.engines.base import Engine, EngineError, Streams
 from claude_container.errors import ClaudeContainerError
 from claude_container.process import ProcessError
-from claude_container.sessions import bounds, workspace
-from claude_container.sessions.bounds import Bounds, Limits, Tail
-from claude_container.sessions.pack import Meter, Nonsense
-from claude_container.sessions.wire import Wire
+from claude_container.sessions import workspace
 from claude_container.terminal import visible
+from claude_container.wire import bounds
+from claude_container.wire.bounds import Bounds, Limits, Tail
+from claude_container.wire.pack import Meter, Nonsense
+from claude_container.wire.packets import Wire
 
 SERVICES = ("git-upload-pack", "git-receive-pack")
 # Tells our remote helper that it is our own look that asks, and within what limits.

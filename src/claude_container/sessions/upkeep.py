@@ -10,7 +10,8 @@ from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.process import ProcessError
-from claude_container.sessions import model, transport, workspace
+from claude_container.refs import our_ref
+from claude_container.sessions import transport, workspace
 from claude_container.sessions.known import Session
 
 # Where a session finds what the host pushed.
@@ -77,6 +78,6 @@ def push(
         )
     if how not in (b"current", b"fast-forward", b"merged", b"conflict"):
         raise workspace.WorkspaceError(what, evidence=workspace.shown(written))
-    repository.update_refs({model.ref(session.name, "pushed"): commit})
+    repository.update_refs({our_ref(session.name, "pushed"): commit})
     paths = tuple(os.fsdecode(path) for path in rest.split(b"\0") if path)
     return Pushed(how.decode(), commit, paths)

@@ -18,8 +18,8 @@ from claude_container.engines.base import (
 from claude_container.errors import ClaudeContainerError
 from claude_container.process import NOTHING, Attached
 from claude_container.sessions import leftovers, model
-from claude_container.sessions.bounds import Bounds, Limits, Tail
 from claude_container.terminal import visible
+from claude_container.wire.bounds import Bounds, Limits, Tail
 
 # To become the owner of the workspace; nothing of it is left when git starts.
 _CAPABILITIES = ("CHOWN", "SETUID", "SETGID", "SETPCAP")

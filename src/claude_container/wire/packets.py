@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from claude_container.sessions.pack import Meter, Nonsense
 from claude_container.terminal import visible
+from claude_container.wire.pack import Meter, Nonsense
 
 # Of everything but packs. A thousand branches with long names are 300 kB.
 _TEXT = 8 << 20

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from claude_container.clone import endings
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.process import ProcessError
-from claude_container.sessions import endings
 from claude_container.terminal import visible
 
 Environment = Mapping[str, str | None]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
+from claude_container.changes import ready
+from claude_container.changes.taken import Refused
 from claude_container.errors import UsageError
 from claude_container.git import Repository
-from claude_container.sessions import ready
-from claude_container.sessions.taken import Refused
 from claude_container.terminal import visible
 
 

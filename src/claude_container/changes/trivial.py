@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from claude_container.changes.commits import Commit
 from claude_container.git import Repository
-from claude_container.sessions.commits import Commit
 
 
 def automatic(repository: Repository, one: str, other: str) -> str | None:

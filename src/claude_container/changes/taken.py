@@ -14,11 +14,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from claude_container.changes import patches
+from claude_container.changes.commits import Commit, log
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.process import ProcessError
-from claude_container.sessions import model, patches
-from claude_container.sessions.commits import Commit, log
+from claude_container.refs import our_ref
 
 STARTED, DONE, UNDOING = "started", "done", "undoing"
 _WHO = {
@@ -75,7 +76,7 @@ class Record:
 
 def read(repository: Repository, session: str) -> Record | None:
     """The newest record, as it stands. Raises ClaudeContainerError for one it cannot read."""
-    id = repository.commit(model.ref(session, "merged"))
+    id = repository.commit(our_ref(session, "merged"))
     return _at(repository, id) if id else None
 
 
@@ -98,7 +99,7 @@ def _at(repository: Repository, id: str) -> Record:
 def write(repository: Repository, session: str, record: Record, *, old: str | None) -> Record:
     """Make this the newest record, in place of `old`. Raises Refused if another came first."""
     written = make(repository, session, record)
-    move(repository, [(model.ref(session, "merged"), written.id, old)], record.kind)
+    move(repository, [(our_ref(session, "merged"), written.id, old)], record.kind)
     return written
 
 
@@ -145,7 +146,7 @@ def move(
 
 def forget(repository: Repository, session: str, record: Record) -> Record | None:
     """Go back to the record before this one, and return that."""
-    move(repository, [(model.ref(session, "merged"), record.previous, record.id)], "undo")
+    move(repository, [(our_ref(session, "merged"), record.previous, record.id)], "undo")
     return _at(repository, record.previous) if record.previous else None
 
 

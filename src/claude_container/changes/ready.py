@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from claude_container.changes.taken import STARTED, Record, Refused, lines
 from claude_container.git import Repository
-from claude_container.sessions.taken import STARTED, Record, Refused, lines
 from claude_container.terminal import visible
 
 # What git leaves in its folder while it is at something (git 2.39, wt-status.c).

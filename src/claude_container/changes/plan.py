@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from claude_container.changes import own, ready, squash, target, trivial
+from claude_container.changes.commits import Commit
+from claude_container.changes.taken import Pick, Record, Refused, lines, read, settle
+from claude_container.clone import snapshot
 from claude_container.errors import UsageError
 from claude_container.git import Repository
-from claude_container.sessions import own, ready, snapshot, squash, target, trivial
-from claude_container.sessions.commits import Commit
-from claude_container.sessions.taken import Pick, Record, Refused, lines, read, settle
 from claude_container.terminal import visible
 
 NOTHING, FAST_FORWARD, REPLAY, SQUASH, MERGE = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from claude_container.changes.commits import Commit, log
+from claude_container.changes.own import Refs, Sorted
+from claude_container.changes.taken import Pick, Record, Refused, lines
+from claude_container.changes.trivial import automatic, is_ancestor
 from claude_container.git import Repository
-from claude_container.sessions.commits import Commit, log
-from claude_container.sessions.own import Refs, Sorted
-from claude_container.sessions.taken import Pick, Record, Refused, lines
-from claude_container.sessions.trivial import automatic, is_ancestor
 from claude_container.terminal import visible
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from claude_container.sessions.named import fold
+from claude_container.changes.named import fold
 from claude_container.terminal import visible
 
 _HOOKS = (

@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from claude_container.changes import patches, trivial
+from claude_container.changes.commits import Commit, log
+from claude_container.changes.taken import Refused, lines, read
 from claude_container.git import Repository
-from claude_container.sessions import model, patches, trivial
-from claude_container.sessions.commits import Commit, log
-from claude_container.sessions.taken import Refused, lines, read
+from claude_container.refs import our_ref
 from claude_container.terminal import visible
 
 _SHORT = re.compile(r"[0-9a-f]{4,64}")
@@ -38,7 +39,7 @@ class Refs:
 
 def refs(repository: Repository, session: str) -> Refs:
     """Raises Refused if there is no such session here, or it was never looked at."""
-    here = model.ref(session, "")
+    here = our_ref(session, "")
     found = {name.removeprefix(here): id for name, id in repository.refs(here.rstrip("/")).items()}
     if "base" not in found or "head" not in found:
         raise Refused(

@@ -7,13 +7,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from claude_container.changes import aside, ready, taken, undo
+from claude_container.changes.commits import Commit
+from claude_container.changes.plan import FAST_FORWARD, MERGE, NOTHING, Plan, check
+from claude_container.changes.taken import DONE, STARTED, Pick, Record, Refused, lines
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository, git
 from claude_container.process import Completed
-from claude_container.sessions import aside, model, ready, taken, undo
-from claude_container.sessions.commits import Commit
-from claude_container.sessions.plan import FAST_FORWARD, MERGE, NOTHING, Plan, check
-from claude_container.sessions.taken import DONE, STARTED, Pick, Record, Refused, lines
+from claude_container.refs import our_ref
 from claude_container.terminal import visible
 
 # A message as it is, and no checkout of submodules, whatever the user's own settings.
@@ -59,7 +60,7 @@ def apply(repository: Repository, planned: Plan, *, no_conflicts: bool = False) 
     else:
         after, dropped = _aside(repository, planned)
     done = taken.make(repository, planned.session, _done(_record(planned), after))
-    merged = model.ref(planned.session, "merged")
+    merged = our_ref(planned.session, "merged")
     refs = [(planned.branch, after, planned.tip), (merged, done.id, done.previous)]
     taken.move(repository, refs, _why(planned))
     return _outcome(planned, after, dropped=dropped)

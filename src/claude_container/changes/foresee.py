@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from claude_container.changes.plan import FAST_FORWARD, MERGE, NOTHING, Plan
 from claude_container.git import Repository
-from claude_container.sessions.plan import FAST_FORWARD, MERGE, NOTHING, Plan
 
 _WHO = {
     f"GIT_{role}_{what}": "nobody" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")

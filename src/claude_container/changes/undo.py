@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from claude_container.changes import ready, taken
+from claude_container.changes.taken import DONE, UNDOING, Record, Refused
+from claude_container.changes.target import checked_out
 from claude_container.git import Repository
 from claude_container.process import ProcessError
-from claude_container.sessions import model, ready, taken
-from claude_container.sessions.taken import DONE, UNDOING, Record, Refused
-from claude_container.sessions.target import checked_out
+from claude_container.refs import our_ref
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _back(repository: Repository, session: str, record: Record) -> Undone:
     to = None if record.created and not here else record.before
     if here:
         record = _tree_back(repository, session, record)
-    merged = model.ref(session, "merged")
+    merged = our_ref(session, "merged")
     refs = [(record.branch, to, after), (merged, record.previous, record.id)]
     taken.move(repository, refs, f"undo the merge of session {session}")
     if here and record.index:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 
 from claude_container.git import Repository
-from claude_container.sessions import model
+from claude_container.refs import our_ref
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def write(repository: Repository, figures: Figures) -> str:
 
 def read(repository: Repository, session: str) -> Figures | None:
     """The figures of the last look, or None if there was none."""
-    shown = repository.git("cat-file", "blob", model.ref(session, "look"), check=False)
+    shown = repository.git("cat-file", "blob", our_ref(session, "look"), check=False)
     return parse(shown.stdout) if shown.code == 0 else None
 
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from claude_container.changes import own, risks, taken, trivial
+from claude_container.changes.commits import log
+from claude_container.changes.figures import Figures
+from claude_container.changes.risks import Risk
 from claude_container.git import Repository
-from claude_container.sessions import own, risks, taken, trivial
-from claude_container.sessions.commits import log
-from claude_container.sessions.figures import Figures
-from claude_container.sessions.risks import Risk
 
 # Nothing but git itself looks at the files. The limit is git's own: without one, whoever
 # adds and deletes many files decides how long this takes.

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from claude_container.archive import Entry
+from claude_container.clone import endings, luggage, snapshot
+from claude_container.clone.luggage import GitFolder
+from claude_container.clone.snapshot import Uncommitted
+from claude_container.clone.submodules import Submodule, checked_out
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import endings, luggage, snapshot
-from claude_container.sessions.luggage import GitFolder
-from claude_container.sessions.snapshot import Uncommitted
-from claude_container.sessions.submodules import Submodule, checked_out
 
 IDENTITY = ("Claude", "claude@container")
 

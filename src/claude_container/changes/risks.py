@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from claude_container.changes import named, risk_rules
+from claude_container.changes.named import Named, fold
 from claude_container.git import Repository
-from claude_container.sessions import named, risk_rules
-from claude_container.sessions.named import Named, fold
 
 _ROWS = 50  # of one kind; the next says how many more
 _BLOBS = 5000  # whose content is looked at

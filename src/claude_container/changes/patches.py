@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from claude_container.changes.commits import Commit
 from claude_container.git import Repository
-from claude_container.sessions.commits import Commit
 
 _ID = re.compile(rb"[0-9a-f]{40,64}")
 
