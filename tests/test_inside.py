@@ -98,3 +98,21 @@ def test_a_shell_on_a_terminal(session: GitSession) -> None:
     assert terminal.wait() == 3
     assert session.inside("cat made") == "from-the-shell\n"
     assert sh("docker", "ps", "-aq", "--filter", f"name={session.name}") == ""
+
+
+def test_a_session_without_its_repository_is_not_entered_but_can_be_looked_at(
+    cli: Cli, session: GitSession
+) -> None:
+    session.inside("rm -rf .git")
+    done = cli(
+        "start",
+        session.name,
+        "--",
+        "-p",
+        "hi",
+        cwd=session.repository,
+        CLAUDE_CODE_OAUTH_TOKEN=TOKEN,
+    )
+    assert done.code == 1
+    assert f"there is no repository in session {session.name} any more" in done.stderr
+    assert cli("exec", session.name, "--", "cat", "a.txt").stdout == "a\n"

@@ -46,6 +46,10 @@ class ImageMissing(EngineError):
     """The image is not on the engine (nothing was pulled)."""
 
 
+class VolumeInUse(EngineError):
+    """A container has the volume that was to be removed."""
+
+
 class NameTaken(EngineError):
     """Another container has this name."""
 
@@ -212,7 +216,7 @@ class Engine(Protocol):
         """Volumes, chosen and shown as for `containers`."""
 
     def remove_volume(self, name: str) -> bool:
-        """Remove a volume and what it holds. False: not there. Raises where it is in use."""
+        """Remove a volume and what it holds. False: not there. Raises VolumeInUse."""
 
     def image(self, name: str) -> Image | None:
         """What the engine knows of an image, or None."""

@@ -14,6 +14,7 @@ from claude_container.engines.base import (
     ImageMissing,
     NameTaken,
     StoppedShort,
+    VolumeInUse,
 )
 from claude_container.engines.cli_engine import CliEngine
 
@@ -60,6 +61,7 @@ class Docker(CliEngine):
             "the container was stopped while it started",
             "",
         ),
+        (_says(r"volume is in use"), VolumeInUse, "the volume is in use", ""),
         (_says(r"container name .* is already in use"), NameTaken, "the name is taken", ""),
         (
             _says(r"^(docker: )?invalid |minimum memory limit|range of cpus"),

@@ -31,6 +31,7 @@ from claude_container.engines.base import (
     NameTaken,
     Streams,
     Volume,
+    VolumeInUse,
 )
 from claude_container.engines.memory_container import (
     KILL,
@@ -189,7 +190,7 @@ class Memory(Engine, Builder):
     def remove_volume(self, name: str) -> bool:
         for container in self._containers.values():
             if any(not isinstance(m, Bind) and m.name == name for m in container.spec.mounts):
-                raise EngineError(f"volume {name} is in use")
+                raise VolumeInUse(f"volume {name} is in use")
         return self._volumes.pop(name, None) is not None
 
     # Images

@@ -4,7 +4,7 @@
 # claude. What lies in the state and the workspace may be an agent's; it can harm
 # no more here than claude itself could.
 set -eu
-# Sets session, state, workspace, project, continue.
+# Sets session, state, workspace, project, continue, git.
 # shellcheck disable=SC1091
 . /run/claude-container/launch
 
@@ -21,6 +21,10 @@ shift 2
 if [ "$what" = command ]; then
     export PATH="$image_path"
     exec "$@"
+fi
+if [ "$git" = yes ] && ! [ -e "$workspace/.git" ]; then
+    fail "there is no repository in session $session any more" \
+        "look around in it: claude-container shell $session"
 fi
 # No settings file may choose where the token goes (see sessions/pins.py).
 export CLAUDE_CONFIG_DIR="$state" CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1

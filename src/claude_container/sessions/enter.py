@@ -161,7 +161,9 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
     kind = "session" if launch.volume else "direct"
     workspace: Bind | VolumeMount = Bind(str(launch.directory), model.WORKSPACE)
     if launch.volume:
-        workspace = VolumeMount(launch.volume, model.WORKSPACE)
+        # Made by this mount, it is none of a session's: that was deleted just now.
+        stray = {model.KIND: model.STRAY_KIND, model.SESSION: launch.session}
+        workspace = VolumeMount(launch.volume, model.WORKSPACE, stray)
     return ContainerSpec(
         image=launch.image.name,
         name=model.container_name(launch.session),
@@ -201,6 +203,7 @@ def _payload(launch: Launch) -> Payload:
         gid=gid,
         token=launch.token,
         continue_=launch.continue_,
+        git=bool(launch.volume),
         ca=launch.ca,
         managed_settings=pins.managed_settings(launch.env, ca=bool(launch.ca)),
     )

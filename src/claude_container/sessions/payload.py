@@ -28,6 +28,7 @@ class Payload:
     token: str | None = field(repr=False)
     identity: tuple[str, str]
     continue_: str = "no"
+    git: bool = False  # the workspace is a clone
     ca: bytes = b""
     managed_settings: str = "{}"
 
@@ -62,6 +63,7 @@ class Payload:
             # Claude's own folder for a directory's conversations: the path with - for /.
             "project": model.WORKSPACE.replace("/", "-"),
             "continue": self.continue_,
+            "git": "yes" if self.git else "no",
         }
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 

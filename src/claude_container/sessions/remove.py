@@ -17,6 +17,7 @@ from claude_container.engines.base import (
     EngineError,
     ImageMissing,
     NameTaken,
+    VolumeInUse,
 )
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
@@ -27,6 +28,7 @@ from claude_container.sessions.known import Session
 from claude_container.terminal import visible
 from claude_container.wire.bounds import DEFAULT, Limits
 
+_OTHERS = 5.0  # seconds for which another command's look is waited for
 SHOWN = 10  # commits that are named; of the others only how many
 
 
@@ -195,9 +197,25 @@ def discard(
     work. Cut short anywhere, a second one finishes.
     """
     for volume in volumes:
-        engine.remove_volume(volume)
+        _remove_volume(engine, name, volume)
     if repository is not None:
         forget(repository, name)
+
+
+def _remove_volume(engine: Engine, name: str, volume: str) -> None:
+    """Remove a volume, once another command's look at it has come to its end."""
+    until = time.monotonic() + _OTHERS
+    while True:
+        try:
+            engine.remove_volume(volume)
+            return
+        except VolumeInUse:
+            if time.monotonic() > until:
+                raise SessionBusy(
+                    f"session {name} is in use by another command",
+                    hint="wait for it to end, then try again",
+                ) from None
+        time.sleep(0.2)
 
 
 def forget(repository: Repository, name: str) -> None:
