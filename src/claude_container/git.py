@@ -39,6 +39,7 @@ def git(
     env: Mapping[str, str | None] | None = None,
     timeout: float | None = 600.0,
     pass_fds: Sequence[int] = (),
+    finish: float = 5.0,
 ) -> Completed:
     """Run git with hooks off, in English, and asking nothing. Raises ProcessError.
 
@@ -54,6 +55,7 @@ def git(
             input=input,
             timeout=timeout,
             pass_fds=pass_fds,
+            finish=finish,
         )
     except ProcessError as error:
         # By its verb, and not by the options that all our calls have.
@@ -110,6 +112,7 @@ class Repository:
         env: Mapping[str, str | None] | None = None,
         timeout: float | None = 600.0,
         pass_fds: Sequence[int] = (),
+        finish: float = 5.0,
     ) -> Completed:
         """git(), at the root of the working tree."""
         return git(
@@ -120,6 +123,7 @@ class Repository:
             env=env,
             timeout=timeout,
             pass_fds=pass_fds,
+            finish=finish,
         )
 
     def commit(self, revision: str) -> str | None:

@@ -133,6 +133,8 @@ def _fetch(
                 timeout=None,
                 env=serving.env,
                 pass_fds=serving.fds,
+                # ^C: what is in the middle of coming is of no use.
+                finish=0.2,
             )
     except ProcessError as error:
         raise _refused(session, error.stderr, serving.failed) from error
