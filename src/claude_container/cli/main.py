@@ -58,6 +58,7 @@ _PASSING = {LAUNCH, "start", "exec", "diff"}
 EPILOG = """What follows -- goes to claude unchanged:
 
 \b
+  claude-container start fix              claude, on a copy of this repository
   claude-container                        a conversation about this directory
   claude-container --continue             go on with it
   claude-container -- -p "fix the tests"  one task, no terminal needed
