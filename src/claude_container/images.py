@@ -20,7 +20,6 @@ from claude_container.errors import ClaudeContainerError, UsageError
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_REPOSITORY = "ghcr.io/hypermemetic/claude-container"
 DEFAULT = f"{DEFAULT_REPOSITORY}:{__version__}"
-WORKSPACE = "/workspace"  # where claude works in any container
 _DOCKERFILE_LABEL = "claude-container.dockerfile"
 _CANDIDATES = ("Dockerfile", ".devcontainer/Dockerfile", "docker/Dockerfile")
 # In these a Dockerfile is about the project around it: COPY means the project's files.

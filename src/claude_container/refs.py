@@ -1,6 +1,8 @@
-"""Our refs in the user's repository."""
+"""What a clone and its origin agree on: where it lies, and our refs in the user's repository."""
 
 from __future__ import annotations
+
+WORKSPACE = "/workspace"  # in any container that claude works in
 
 
 def our_ref(session: str, name: str) -> str:

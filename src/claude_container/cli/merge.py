@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
@@ -71,6 +71,7 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
     if pending := session.pending_in_words(figures):
         console.warn(f"not part of this: {pending} in the session (--commit-pending commits it)")
     planned = plan.plan(repository, name, _options(flags))
+    new = planned.commits
     if not flags["as_json"]:
         for line in words.plan(planned):
             console.answer(line)
@@ -89,7 +90,9 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
         since, head = planned.since, planned.head
         large.bring(engine, repository, name, since, head, console, limits=limits)
     outcome = merge.apply(repository, planned, no_conflicts=flags["no_conflicts"])
-    if outcome.finished:
+    if outcome.finished and outcome.commits == new and not flags["ranges"]:
+        look.keep(repository, opened, replace(figures, ahead=0))
+    elif outcome.finished:
         look.count(repository, opened, figures)
     code = _told(console, outcome, as_json=flags["as_json"])
     if code == 0 and flags["delete"]:

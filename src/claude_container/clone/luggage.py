@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from claude_container import images
+from claude_container import refs
 from claude_container.archive import Entry
 from claude_container.clone import endings, lfs
 from claude_container.errors import ClaudeContainerError
@@ -92,7 +92,7 @@ class GitFolder:
             if value := self.repository.git("config", key, check=False).text:
                 core.append(f"{key.removeprefix('core.')} = {quoted(value)}")
         if (name := "attributes-of-the-user") in self._attributes():
-            path = f"{images.WORKSPACE}/{prefix}/info/{name}"
+            path = f"{refs.WORKSPACE}/{prefix}/info/{name}"
             core.append(f"attributesFile = {quoted(path)}")
         sections = {
             "core": [f"repositoryformatversion = {int(form != 'sha1')}", *core],

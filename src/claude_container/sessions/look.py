@@ -58,9 +58,10 @@ def look(
     # Of this process and this call: another look at the same session may be under way.
     incoming = f"{_incoming(session)}{host.launcher_id().replace(':', '-')}-{os.urandom(4).hex()}"
     try:
-        _fetch(engine, repository, session, incoming, progress, limits)
+        known = _known(repository, session)
+        _fetch(engine, repository, session, incoming, known, progress, limits)
         head, others, told = _read(repository, session, incoming)
-        _check_paths(repository, session, [head, *others])
+        _check_paths(repository, session, [head, *others], known)
         seen = _figures(session, head, others, told)
         new: dict[str, str | None] = {incoming: None, our_ref(session.name, "head"): head}
         for old in repository.refs(our_ref(session.name, "other/"), _incoming(session)):
@@ -105,16 +106,23 @@ def _set(repository: Repository, session: Session, new: dict[str, str | None]) -
         raise Unfit(what, hint="it was deleted just now, or made from another clone") from error
 
 
+def _known(repository: Repository, session: Session) -> list[str]:
+    """What of the session's history is here already."""
+    ours = repository.refs(our_ref(session.name, "").rstrip("/"))
+    names = [our_ref(session.name, name) for name in ("base", "head")]
+    return [ours[name] for name in names if name in ours]
+
+
 def _fetch(
     engine: Engine,
     repository: Repository,
     session: Session,
     incoming: str,
+    known: list[str],
     progress: images.Progress,
     limits: Limits,
 ) -> None:
-    tips = [repository.head, *repository.refs(our_ref(session.name, "base")).values()]
-    tips += repository.refs(our_ref(session.name, "head")).values()
+    tips = [repository.head, *known]
     serving = transport.Serving(engine, session.name, progress, limits)
     try:
         with serving:
@@ -179,13 +187,13 @@ def _read(repository: Repository, session: Session, incoming: str) -> tuple[str,
     return parents[0], parents[1:], told
 
 
-def _check_paths(repository: Repository, session: Session, tips: list[str]) -> None:
+def _check_paths(
+    repository: Repository, session: Session, tips: list[str], known: list[str]
+) -> None:
     """Raise Unfit where a few trees stand for more files than git can compare."""
-    known = ["--not", "--branches", "--remotes", "--tags"]
-    known += repository.refs(our_ref(session.name, "base")).values()
-    known += repository.refs(our_ref(session.name, "head")).values()
+    here = ["--not", "--branches", "--remotes", "--tags", *known]
     try:
-        new = repository.git("rev-list", *tips, *known).stdout
+        new = repository.git("rev-list", *tips, *here).stdout
         paths = spread.most_paths(repository, new) if new else 0
     except ProcessError as error:
         raise Unfit(

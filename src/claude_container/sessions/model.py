@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from claude_container import images
+from claude_container import refs
 from claude_container.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -40,7 +40,7 @@ BASE = PREFIX + "base"  # the commit it began with; refs/claude-container/NAME/b
 # All that volumes of ours say of themselves.
 VOLUME_LABELS = (KIND, SESSION, REPOSITORY, DIRECTORY, BRANCH, BASE, CREATED, LAUNCH)
 
-WORKSPACE = images.WORKSPACE
+WORKSPACE = refs.WORKSPACE
 STATE = "/var/lib/claude-container/state"
 
 
