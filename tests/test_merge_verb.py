@@ -75,7 +75,9 @@ def test_without_a_terminal_it_asks_for_a_choice(lab: Lab) -> None:
     assert lab.host.id() == lab.base
 
 
-@pytest.mark.parametrize("words", [["--all", "--undo"], ["--undo", "--delete"]])
+@pytest.mark.parametrize(
+    "words", [["--all", "--undo"], ["--undo", "--delete"], ["--undo", "--into", "main"]]
+)
 def test_flags_that_do_not_go_together(lab: Lab, words: list[str]) -> None:
     with pytest.raises(UsageError):
         call(*words)

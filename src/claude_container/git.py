@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import shutil
@@ -125,6 +126,18 @@ class Repository:
             pass_fds=pass_fds,
             finish=finish,
         )
+
+    @functools.cached_property
+    def _settings(self) -> dict[str, str]:
+        rows = os.fsdecode(self.git("config", "--list", "-z").stdout).split("\0")
+        return dict(row.partition("\n")[::2] for row in rows if row)
+
+    def setting(self, key: str) -> str:
+        """A value of the user's configuration as it is written, "" for none; read once.
+
+        The section and the last part of `key` are in lower case, as git lists them.
+        """
+        return self._settings.get(key, "")
 
     def commit(self, revision: str) -> str | None:
         """The id of the commit that a revision means, or None."""

@@ -127,6 +127,11 @@ def _check(console: Console, flags: dict[str, Any]) -> None:
     ways = [flag for flag in ("all_", "select", "ranges", "undo_") if flags[flag]]
     if len(ways) > 1:
         raise UsageError("--all, --select, --commits and --undo are four ways: choose one")
+    if flags["undo_"] and flags["into"]:
+        raise UsageError(
+            "--undo takes the last merge back, whichever branch that went into",
+            hint="leave --into away",
+        )
     if flags["undo_"] or flags["dry_run"]:
         if flags["delete"]:
             raise UsageError("--delete is for a merge that happens")

@@ -60,14 +60,14 @@ def attributes(repository: Repository) -> tuple[Path, Path]:
 
     The user's own, which count less than the tree's, and the repository's, which count more.
     """
-    named = repository.git("config", "--path", "core.attributesFile", check=False).stdout
+    named = os.path.expanduser(repository.setting("core.attributesfile"))
     config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    own = Path(os.fsdecode(named).rstrip("\n")) if named else Path(config, "git", "attributes")
+    own = repository.top / named if named else Path(config, "git", "attributes")
     return own, repository.common / "info" / "attributes"
 
 
 def _setting(repository: Repository, key: str) -> str:
-    said = repository.git("config", key, check=False).text.lower()
+    said = repository.setting(key).lower()
     return "true" if said in ("yes", "on", "1") else said
 
 

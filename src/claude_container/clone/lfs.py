@@ -34,5 +34,5 @@ def place(repository: Repository, id: str) -> Path:
 
 def storage(repository: Repository) -> Path:
     """Where git-lfs keeps objects (git-lfs-config(5), lfs.storage)."""
-    own = repository.git("config", "lfs.storage", check=False).text
+    own = repository.setting("lfs.storage")
     return repository.common / (own or "lfs") / "objects"

@@ -89,7 +89,7 @@ class GitFolder:
         if self.worktree:
             core.append(f"worktree = {quoted(self.worktree)}")
         for key in _CARRIED:
-            if value := self.repository.git("config", key, check=False).text:
+            if value := self.repository.setting(key):
                 core.append(f"{key.removeprefix('core.')} = {quoted(value)}")
         if (name := "attributes-of-the-user") in self._attributes():
             path = f"{refs.WORKSPACE}/{prefix}/info/{name}"
