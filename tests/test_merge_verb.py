@@ -66,6 +66,16 @@ def test_all_is_brought_unasked_and_said(lab: Lab, capsys: pytest.CaptureFixture
     assert lab.host.id() == lab.base
 
 
+def test_a_branch_that_nothing_is_new_for_is_not_said_to_be_there(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.agent.commit("one", c="c\n")
+    assert call("--all") == 0
+    assert call("--all", "--into", "topic") == 0
+    assert "topic was not made" in capsys.readouterr().err
+    assert lab.repository.commit("refs/heads/topic") is None
+
+
 def test_without_a_terminal_it_asks_for_a_choice(lab: Lab) -> None:
     lab.agent.commit("one", c="c\n")
     for words in ([], ["--select"], ["--squash"]):

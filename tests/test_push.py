@@ -81,6 +81,10 @@ def test_a_conflict_stays_in_the_session_with_words_for_claude(cli: Cli, repo: P
         assert "⚠ conflict in a.txt" in done.stderr
         assert "A merge of main is in conflict" in done.stderr
         assert session.inside("git status --short; grep -c '<<<<' a.txt") == "UU a.txt\n1\n"
+        # Its markers are not work to be committed and brought.
+        refused = cli("merge", session.name, "--all", "--commit-pending", cwd=repo)
+        assert refused.code == 1 and "in conflict" in refused.stderr
+        assert session.inside("git status --short") == "UU a.txt\n"
         # Another push in the middle of it changes nothing.
         again = cli("push", session.name, cwd=repo)
         assert again.code == 1 and "⚠ conflict in a.txt" in again.stderr

@@ -353,6 +353,13 @@ def test_the_default_answer_of_nothing(lab: Lab, run: Run) -> None:
     assert "on a detached HEAD" in out
 
 
+def test_no_commit_in_these_paths_is_not_no_commit(lab: Lab, run: Run) -> None:
+    lab.start()
+    lab.agent.commit("one", b="x\n")
+    assert "no new commits in these paths\n" in run(paths=("nowhere",))[1]
+    assert "1 new commit in these paths\n" in run(paths=("b.txt",))[1]
+
+
 def test_stat_and_json(lab: Lab, run: Run) -> None:
     lab.start()
     for number in range(50):

@@ -62,7 +62,7 @@ def command(call: Call, /, name: str, shown: str | None, null: bool, engine: str
     elif shown == "stat":
         call.console.answer("\n".join([*_files(found.files, None), _totals(found)]))
     else:
-        call.console.answer("\n".join(_all(found)))
+        call.console.answer("\n".join(_all(found, chosen=bool(paths))))
         for hint in _hints(found):
             call.console.hint(hint)
     return 0
@@ -76,7 +76,7 @@ def pathspecs(repository: Repository, words: Sequence[str]) -> tuple[str, ...]:
     return tuple(word if word.startswith(":") else os.path.join(here, word) for word in words)
 
 
-def _all(found: Review) -> Iterator[str]:
+def _all(found: Review, *, chosen: bool) -> Iterator[str]:
     with_work = " and your uncommitted work" if found.base != found.origin else ""
     branch = visible(found.branch) if found.branch else "a detached HEAD"
     yield _cut(f"session {found.session}, on {branch}, at {found.head[:10]}")
@@ -85,7 +85,7 @@ def _all(found: Review) -> Iterator[str]:
     if found.rewritten:
         yield f"{_careful()} it rewrote what it began with"
     yield ""
-    yield from _commits(found)
+    yield from _commits(found, chosen=chosen)
     if found.files:
         yield from ("", _totals(found), *_files(found.files, _LISTED))
     if found.pending_count:
@@ -108,9 +108,10 @@ def _all(found: Review) -> Iterator[str]:
         yield from _risks(found)
 
 
-def _commits(found: Review) -> Iterator[str]:
+def _commits(found: Review, *, chosen: bool) -> Iterator[str]:
     new = found.new
-    yield _many(len(new), "new commit") if new else "no new commits"
+    count = _many(len(new), "new commit") if new else "no new commits"
+    yield f"{count} in these paths" if chosen else count
     authors = min(20, max((len(visible(commit.author)) for commit in new), default=0))
     rows = []
     for commit in new:

@@ -58,7 +58,7 @@ def question(planned: Plan) -> str:
 def outcome(done: Outcome) -> str:
     branch = done.branch.removeprefix("refs/heads/")
     if done.kind == NOTHING:
-        return f"{branch} stays as it is"
+        return f"{branch} was not made" if done.created else f"{branch} stays as it is"
     said = f"{branch} has {commits_in_words(len(done.commits))} more"
     if done.kind == SQUASH:
         said = f"{branch} has one commit more, made of {len(done.commits)}"

@@ -124,6 +124,8 @@ size) # of all that is in the workspace, in KiB
     ;;
 commit) # MESSAGE: all that is uncommitted
     cd /workspace
+    # `add` would take the markers of a conflict for its resolution.
+    [ -z "$(git ls-files --unmerged | head -c 1)" ] || fail "a merge there is in conflict: tell Claude to resolve it first"
     quiet add --all
     quiet commit --quiet --no-verify --message "$1"
     ;;
