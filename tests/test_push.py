@@ -58,6 +58,8 @@ def test_work_on_both_sides_is_merged_there_and_comes_back_by_fast_forward(
         assert cli("merge", session.name, "--all", cwd=repo).code == 0
         assert git(repo, "rev-parse", "HEAD") == session.inside("git rev-parse HEAD").strip()
         assert git(repo, "status", "--short") == ""
+        later = cli("diff", session.name, cwd=repo).stdout
+        assert "no new commits" in later and "since it began: 1 file, +1 -0" in later
 
 
 def test_a_snapshot_never_comes_back_by_way_of_a_push(cli: Cli, repo: Path) -> None:

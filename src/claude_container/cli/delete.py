@@ -153,7 +153,7 @@ def _tell(call: Call, refused: Sequence[ClaudeContainerError], names: Sequence[s
         call.console.error(error)
     words = " ".join(dict.fromkeys(names))
     call.console.hint(
-        f"nothing was deleted; whatever is lost: claude-container delete --force {words}"
+        f"nothing was deleted; to delete it all the same: claude-container delete --force {words}"
     )
 
 

@@ -158,7 +158,9 @@ def _lines(file: File) -> str:
 
 def _totals(found: Review) -> str:
     summed = "" if found.left else " (summed by commit: what the host pushed is in conflict)"
-    return f"{_many(len(found.files), 'file')}, +{found.added} -{found.removed}{summed}"
+    # The difference is a whole: it has what was taken before, too.
+    since = "since it began: " if any(commit.known for commit in found.commits) else ""
+    return f"{since}{_many(len(found.files), 'file')}, +{found.added} -{found.removed}{summed}"
 
 
 def _risks(found: Review) -> Iterator[str]:

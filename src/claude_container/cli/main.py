@@ -52,6 +52,7 @@ FLAGS = {
     "--verify": "doctor",
     "-v": "doctor",
 }
+_WITH_CLAUDE = ("claude-container", "claude-container start")
 # The verbs for which there may be words after --.
 _PASSING = {LAUNCH, "start", "exec", "diff"}
 
@@ -193,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = error.ctx.command_path.removesuffix(f" {LAUNCH}") if error.ctx else ""
         where = f" (see: {path} --help)" if path else ""
         hint = ""
-        if isinstance(error, click.NoSuchOption):
+        if isinstance(error, click.NoSuchOption) and path in _WITH_CLAUDE:
             hint = "what is for claude goes after --, such as: claude-container -- -p …"
         console.error(ClaudeContainerError(error.format_message() + where, hint=hint))
         return 2

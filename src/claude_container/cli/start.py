@@ -204,6 +204,5 @@ def _summary(
         filter(None, [session.commits_in_words(seen.ahead or 0), session.pending_in_words(seen)])
     )
     call.console.done(f"left session {name}: {holds}")
-    call.console.hint(
-        f"claude-container diff {name} · merge {name} · start {name} to go on · delete {name}"
-    )
+    call.console.hint(f"claude-container diff {name} shows it, merge {name} brings it")
+    call.console.hint(f"claude-container start {name} goes on with it")
