@@ -14,10 +14,10 @@ test: $(READY)  ## check, then all tests, those with a real engine included
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory test-fast
 	@scripts/engine
-	$(BIN)/pytest -m engine
+	$(BIN)/pytest -m "engine or git"
 
-test-fast: $(READY)  ## the tests that need no engine
-	$(BIN)/pytest -m "not engine"
+test-fast: $(READY)  ## half a minute: no engine, and no histories of git
+	$(BIN)/pytest -m "not engine and not git"
 
 check: $(READY)  ## lint, formatting, types
 	$(BIN)/ruff check

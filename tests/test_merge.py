@@ -13,6 +13,8 @@ from claude_container.changes.taken import Refused
 from claude_container.errors import UsageError
 from tests.histories import IDENTITY, Lab, subjects
 
+pytestmark = pytest.mark.git
+
 
 @pytest.fixture
 def lab(tmp_path: Path, home: Path) -> Lab:

@@ -19,6 +19,8 @@ from claude_container.refs import our_ref
 from tests.histories import IDENTITY, NAME, Lab, subjects
 from tests.test_merge import refused, state
 
+pytestmark = pytest.mark.git
+
 
 @pytest.fixture
 def lab(tmp_path: Path, home: Path) -> Lab:

@@ -16,6 +16,8 @@ from claude_container.changes.taken import Refused
 from tests.histories import IDENTITY, NAME, Lab, Tree
 from tests.test_merge import state
 
+pytestmark = pytest.mark.git
+
 # Few names, so that the sides meet now and then; one is a folder of another.
 NAMES = ("a", "b", "d/one", "d/two", "e", "d")
 LINES = [f"line {number}\n" for number in range(12)]

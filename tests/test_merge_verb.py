@@ -21,6 +21,8 @@ from claude_container.errors import UsageError
 from claude_container.sessions.known import Session
 from tests.histories import IDENTITY, NAME, Lab
 
+pytestmark = pytest.mark.git
+
 
 @pytest.fixture
 def lab(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:

@@ -14,10 +14,11 @@ from tests.histories import IDENTITY, NAME, Lab, run, subjects
 from tests.test_merge import refused, state
 
 # A merge of merges needs git 2.38.
-pytestmark = pytest.mark.skipif(
+_NEEDS = pytest.mark.skipif(
     tuple(map(int, run(Path("/"), "version").split()[2].split(".")[:2])) < (2, 38),
     reason="git merge-tree --write-tree",
 )
+pytestmark = [pytest.mark.git, _NEEDS]
 
 
 @pytest.fixture

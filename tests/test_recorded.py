@@ -26,6 +26,7 @@ from claude_container.engines.base import (
     NameTaken,
     Streams,
     Volume,
+    VolumeInUse,
 )
 from claude_container.engines.docker import Docker
 from claude_container.process import NOTHING
@@ -134,7 +135,7 @@ FAILURES: dict[str, tuple[str, type[EngineError], str]] = {
     "no such container, attached": ("attach", EngineError, "did not run"),
     "no such container, executed in": ("exec", EngineError, "docker exec failed"),
     "container not running": ("exec", EngineError, "docker exec failed"),
-    "volume in use": ("remove_volume", EngineError, "docker volume failed"),
+    "volume in use": ("remove_volume", VolumeInUse, "the volume is in use"),
     "missing bind source": ("create", EngineError, "cannot see a folder"),
     "no shell": ("attach", EngineError, "has no shell"),
     "no shell, no init process": ("attach", EngineError, "has no shell"),

@@ -26,6 +26,8 @@ from claude_container.refs import our_ref
 from claude_container.sessions.known import Session
 from tests.histories import IDENTITY, NAME, Lab, subjects
 
+pytestmark = pytest.mark.git
+
 EVIL = "\x1b]0;pwned\x07\u202etxt"
 
 

@@ -14,6 +14,8 @@ from claude_container.changes import risks
 from claude_container.changes.risks import Risk
 from claude_container.git import Repository, find
 
+pytestmark = pytest.mark.git
+
 FILE, PROGRAM, LINK, SUBMODULE = "100644", "100755", "120000", "160000"
 # A path to a text, or to (mode, text).
 Tree = Mapping[str, "str | tuple[str, str]"]

@@ -20,6 +20,8 @@ from claude_container.git import Repository
 from tests.gitsession import git, make_repository
 from tests.trees import FILE, PROGRAM, Content, held, untouched, write
 
+pytestmark = pytest.mark.git
+
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:

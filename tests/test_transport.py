@@ -33,6 +33,8 @@ from tests.conftest import PROGRAM, clean_environment
 from tests.gitsession import git as run_git
 from tests.gitsession import make_repository
 
+pytestmark = pytest.mark.git
+
 HELPER = str(Path(PROGRAM).with_name(git.HELPER))
 
 
