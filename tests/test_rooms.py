@@ -29,7 +29,7 @@ ROWS = (
     {"clone"},
     {"changes"},
     {"sessions"},
-    {"demo"},
+    {"demo", "login"},
     {"cli", "remote_helper"},
     {"start"},
 )

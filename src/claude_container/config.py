@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from claude_container.errors import ClaudeContainerError, UsageError
 
@@ -49,6 +49,7 @@ class Settings:
     ca_file: str | None = None
     identity: str | None = None
     include: tuple[str, ...] = ()
+    token_store: Literal["file", "keyring"] | None = None
     fetch_limit: str | int | None = None  # bytes out of a session in one fetch
     fetch_timeout: str | int | None = None  # seconds that it may say nothing meanwhile
 

@@ -215,7 +215,8 @@ def attach(
     foreground group, so the client passes it on and we wait for it; TERM and HUP
     end the client. The terminal's modes are put back whatever happens.
     """
-    with terminal_restored():
+    # A child with another stdin cannot change its modes, and a prompt may be doing so.
+    with terminal_restored() if stdin is None else contextlib.nullcontext():
         try:
             child = subprocess.Popen(
                 argv,

@@ -15,6 +15,7 @@ import click
 
 from claude_container import host
 from claude_container.errors import ClaudeContainerError
+from claude_container.terminal import read_hidden
 
 # A step of docker's classic builder, one of BuildKit's, a layer that was pulled.
 _STEP = re.compile(r"^Step \d|^#\d+ \[|: Pull complete")
@@ -70,6 +71,28 @@ class Console:
             self._line("")  # ^C stands behind the question
             raise
 
+    def ask_hidden(
+        self, question: str, seconds: float, given_up: Callable[[], bool] = lambda: False
+    ) -> str | None:
+        """Something secret, which the terminal does not show as it is typed or pasted.
+
+        None when `seconds` are over or `given_up` says so. Only for a terminal.
+        """
+        sign = self._style("?", "yellow")
+        click.echo(f"{sign} {question}: ", err=True, nl=False, color=self._color)
+        try:
+            return read_hidden(seconds, given_up)
+        except EOFError:
+            raise click.Abort from None
+        finally:
+            self._line("")  # neither Enter nor ^C shows
+
+    def link(self, url: str) -> None:
+        """An address on a line of its own; where it wraps, a terminal still opens it whole."""
+        if self._color:
+            url = f"\033]8;;{url}\033\\{url}\033]8;;\033\\"
+        click.echo(url, err=True, color=self._color)
+
     @contextlib.contextmanager
     def task(self, text: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
         """Something slow: a spinner with its last line on a terminal, else a plain line a step.
@@ -77,7 +100,7 @@ class Console:
         `quiet` says nothing where there is no spinner, and nothing afterwards.
         """
         begun = time.monotonic()
-        if self.terminal and wants_color(sys.stderr, self._environ):
+        if self.terminal and self._color:
             with _Spinner(text) as spinner:
                 yield spinner.step
         else:
@@ -102,7 +125,11 @@ class Console:
     def _line(self, text: str) -> None:
         # With nobody left to read it, what was asked for still goes on.
         with contextlib.suppress(OSError):
-            click.echo(text, err=True, color=wants_color(sys.stderr, self._environ))
+            click.echo(text, err=True, color=self._color)
+
+    @property
+    def _color(self) -> bool:
+        return wants_color(sys.stderr, self._environ)
 
 
 class _Spinner:

@@ -43,7 +43,7 @@ def command(call: Call, /, as_json: bool, **flags: Any) -> int:
         return str(directory)
 
     def see_token() -> str:
-        token = launch.find_token(env)
+        token = launch.find_token(env, resolved.settings)
         return f"from {token.source}" if token else "none: --env chose another way to log in"
 
     engine = engines.get(resolved.settings.engine)

@@ -15,7 +15,8 @@ from claude_container.cli.console import Console
 from claude_container.cli.main import VERBS, Call
 from claude_container.cli.settings import Resolved
 from claude_container.cli.sweep import sweeping
-from claude_container.credentials import Token
+from claude_container.config import Settings
+from claude_container.credentials import NoToken, Token
 from claude_container.engines.base import Engine, Streams
 from claude_container.errors import UsageError
 from claude_container.sessions import enter, model
@@ -79,7 +80,7 @@ def plan(
         raise UsageError(f"there is no file (and no verb) {dockerfile}", hint=hint)
     chosen = resolved.settings
     env = settings.environment(chosen.env)
-    found = find_token(env) if token else None
+    found = _token(call.console, env, chosen) if token else None
     for name in _VISIBLE & set(env):
         call.console.warn(f"{name} shows in `docker inspect`, and to every tool that claude runs")
     launch = Launch(
@@ -141,16 +142,32 @@ def standard_image(ca: bytes) -> images.Choice:
     return images.default(host.proxies(os.environ), ca)
 
 
-def find_token(env: Mapping[str, str]) -> Token | None:
+def find_token(env: Mapping[str, str], chosen: Settings) -> Token | None:
     """The token, or None where `env` has another way to log in. Raises TokenError."""
     if any(env.get(name) for name in _OTHER_LOGINS):
         return None
-    folder = host.config_dir(os.environ)
-    token = credentials.find(os.environ, folder)
+    store = credentials.store(chosen.token_store, host.config_dir(os.environ))
+    token = credentials.find(os.environ, store)
     if token is None:
         ci = host.in_ci(os.environ)
-        raise credentials.missing(ci=ci, folder=folder, environ=os.environ)
+        raise credentials.missing(ci=ci, place=store.place, environ=os.environ)
     return token
+
+
+def _token(console: Console, env: Mapping[str, str], chosen: Settings) -> Token | None:
+    """As find_token; where there is none and somebody can be asked, they log in first."""
+    try:
+        return find_token(env, chosen)
+    except NoToken as error:
+        if not console.terminal:
+            raise
+        console.doing(f"{error.what}: logging in, once for a year")
+
+    from claude_container.cli import dialogue
+
+    return dialogue.log_in(
+        console, dialogue.place(chosen), dialogue.kept(chosen), open_browser=True
+    )
 
 
 def _ambient() -> dict[str, str]:

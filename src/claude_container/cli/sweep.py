@@ -14,6 +14,7 @@ from claude_container.sessions.leftovers import Swept
 _WORDS = {
     model.CREATE_KIND: "removed session {session}, whose making was cut short",
     model.DELETE_KIND: "removed what a delete of {session} that was cut short had left",
+    model.LOGIN_KIND: "removed what a login that was cut short had left",
     "transport": "removed what a look at session {session} that was cut short had left",
 }
 _FINISHED = "removed the rest of {session}: its delete was cut short"

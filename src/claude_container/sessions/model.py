@@ -13,12 +13,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 PREFIX = "claude-container."
 KIND = PREFIX + "kind"
-# Kinds of volumes; containers have direct, session, create, delete, transport, demo,
-# doctor.
+# Kinds of volumes; containers have direct, session, create, delete, login, transport,
+# demo, doctor.
 WORKSPACE_KIND = "session"
 STATE_KIND = "state"
 CREATE_KIND = "create"  # of the container that fills a new session's volume
 DELETE_KIND = "delete"  # of one that only holds a session's name while that is removed
+LOGIN_KIND = "login"
 # Of a volume that git found missing, and the engine made anew: nothing is in it.
 STRAY_KIND = "stray"
 SESSION = PREFIX + "session"

@@ -1,0 +1,82 @@
+"""`auth status`: which token a launch would use, and whether it works."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+import click
+
+from claude_container import credentials, host
+from claude_container.cli import dialogue, settings
+from claude_container.cli.main import Call
+from claude_container.cli.sweep import sweeping
+from claude_container.config import Settings
+from claude_container.login import check as checks
+
+_DAY = 86400
+_LASTS = 365  # days, as setup-token says (2.1.330)
+
+
+@click.group("auth")
+def command() -> None:
+    """About the token that launches use."""
+
+
+@command.command("status")
+@click.option("--check", "ask", is_flag=True, help="see if it works: one smallest request")
+@click.option("--engine", metavar="NAME", help="docker (the default)")
+@click.option("--network", metavar="NAME", help="the engine's network")
+@click.option("--ca-file", metavar="PEM", help="a company's certificate")
+@click.option("--json", "as_json", is_flag=True, help="the rows as JSON")
+@click.pass_obj
+def status(call: Call, /, ask: bool, as_json: bool, **flags: Any) -> int:
+    """Tell where the token comes from, its shape and its age; never a part of it.
+
+    Exit code 1 if there is none, or, with --check, if it is not known to work.
+    """
+    console = call.console
+    chosen = settings.resolve(
+        console, settings.working_directory(), Settings(**flags), ask=False
+    ).settings
+    store = dialogue.kept(chosen)
+    token = credentials.find(os.environ, store)
+    if token is None:
+        raise credentials.missing(ci=host.in_ci(os.environ), place=store.place, environ=os.environ)
+    saved = store.saved() if token.source == store.place else None
+    rows: dict[str, Any] = {
+        "source": token.source,
+        "shape": credentials.shape(token.value),
+        "saved": None if saved is None else time.strftime("%Y-%m-%d", time.localtime(saved)),
+        "days": None if saved is None else max(0, int(time.time() - saved)) // _DAY,
+    }
+    if ask:
+        where = dialogue.place(chosen, settings.environment(chosen.env))
+        with (
+            sweeping(console, where.engine),
+            console.task("asking for one answer", quiet=True),
+        ):
+            verdict = checks.check(where, token.value, console)
+        rows |= {"check": verdict.status, "said": verdict.said}
+    if as_json:
+        console.answer(json.dumps(rows, indent=2))
+    else:
+        _show(call, rows)
+    return int(ask and rows["check"] != checks.WORKS)
+
+
+def _show(call: Call, rows: dict[str, Any]) -> None:
+    console = call.console
+    console.done(f"token found: {rows['source']}")
+    console.answer(f"shape  {rows['shape']}")
+    if (days := rows["days"]) is None:
+        console.answer("age    not known")
+    else:
+        left = f"; {_LASTS - days} left of its year" if days <= _LASTS else "; a year is over"
+        count = "1 day" if days == 1 else f"{days} days"
+        console.answer(f"age    {count} (saved {rows['saved']}){left}")
+    if "check" in rows:
+        said = f": {rows['said']}" if rows["said"] else ""
+        console.answer(f"check  {rows['check']}{said}")

@@ -1,0 +1,52 @@
+"""The user's browser, where there is one that does not take the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+
+from claude_container import host
+
+# In WSL, whose own xdg-open is missing or finds nothing: wslu's, else Windows itself.
+_WSL = ("wslview", "explorer.exe")
+
+
+def command(
+    environ: Mapping[str, str],
+    platform: str,
+    which: Callable[[str], str | None] = shutil.which,
+) -> str | None:
+    """What to open a page with: "" for what the system has, a program, or None for nothing.
+
+    Over ssh a browser would open on another desk; without a display those that are left
+    are for the terminal.
+    """
+    if environ.get("BROWSER"):
+        return ""
+    if environ.get("SSH_CONNECTION"):
+        return None
+    if platform in ("macos", "windows"):
+        return ""
+    if platform == "wsl" and (found := next(filter(which, _WSL), None)):
+        return found
+    return "" if environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY") else None
+
+
+def open_page(url: str) -> bool:
+    """Show a page in the user's browser; whether one was asked to."""
+    program = command(os.environ, host.platform())
+    if program is None:
+        return False
+    import webbrowser
+
+    with contextlib.suppress(webbrowser.Error, OSError):
+        if program:
+            return webbrowser.BackgroundBrowser(program).open(url)
+        browser = webbrowser.get()
+        in_terminal = isinstance(browser, webbrowser.GenericBrowser) and not isinstance(
+            browser, webbrowser.BackgroundBrowser
+        )
+        return not in_terminal and browser.open(url)
+    return False
