@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from claude_container.cli.main import VERBS, cli
+from claude_container.cli.main import cli
 
 PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 
@@ -16,21 +17,20 @@ PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 WIDTH = {**cli.context_settings, "terminal_width": 88}
 
 
-def help_of(words: list[str]) -> str:
-    context = click.Context(cli, info_name="claude-container", **WIDTH)
-    if not words:
-        return cli.get_help(context)
-    command = cli.get_command(context, words[0])
-    assert command is not None
-    return command.get_help(click.Context(command, context, words[0], **WIDTH))
+def helps(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    """(what to type, its help) of a command and all in it."""
+    yield context.command_path, command.get_help(context)
+    for name in sorted(command.list_commands(context)) if isinstance(command, click.Group) else ():
+        inner = command.get_command(context, name)
+        assert inner is not None
+        yield from helps(inner, click.Context(inner, context, name, **WIDTH))
 
 
 def page() -> str:
     parts = ["# Commands\n\nWritten from the help texts by `make docs`; a test holds it current.\n"]
-    for words in ([], *([verb] for verb in sorted(VERBS))):
-        name = " ".join(["claude-container", *words])
-        text = "\n".join(line.rstrip() for line in help_of(words).splitlines())
-        parts.append(f"## `{name}`\n\n```text\n{text}\n```\n")
+    for typed, help in helps(cli, click.Context(cli, info_name="claude-container", **WIDTH)):
+        text = "\n".join(line.rstrip() for line in help.splitlines())
+        parts.append(f"## `{typed}`\n\n```text\n{text}\n```\n")
     return "\n".join(parts)
 
 

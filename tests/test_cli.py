@@ -194,7 +194,7 @@ def test_a_token_file_that_cannot_be_used_is_said(
 def test_without_a_token_it_is_said_where_one_goes(here: Cli, token_file: Path) -> None:
     ran = here()
     assert (ran.code, ran.stdout) == (1, "")
-    assert str(token_file) in ran.stderr and "claude setup-token" in ran.stderr
+    assert str(token_file) in ran.stderr and "claude-container login" in ran.stderr
 
 
 def test_ci_without_a_token_is_a_usage_error_and_no_prompt(home: Path, project: Path) -> None:
@@ -225,7 +225,7 @@ def test_without_a_home_there_is_still_an_error_to_read(
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     launched, trusted = here(), here("trust")
     assert (launched.code, trusted.code) == (1, 1)
-    assert "no token: CLAUDE_CODE_OAUTH_TOKEN is not set\n" in launched.stderr
+    assert "no token: CLAUDE_CODE_OAUTH_TOKEN is not set, and none" in launched.stderr
     assert "set HOME, or use --trust" in trusted.stderr
 
 

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -269,3 +270,23 @@ def test_a_terminal_is_left_as_it_was_found(home: Path) -> None:
     program, *args = python(code)
     terminal = pexpect.spawn(program, args, timeout=20)
     assert terminal.expect(["the same", "another"]) == 0
+
+
+class _Interrupted(subprocess.Popen[bytes]):
+    """A Popen that has started its command, and has not returned yet, when ^C comes."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_while_a_command_starts_does_not_lose_sight_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is at its end when we are; and what it was to read, it does not wait for any more."""
+    monkeypatch.setattr(subprocess, "Popen", _Interrupted)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        process.run(["sh", "-c", f"cat >/dev/null; touch '{tmp_path}/ended'"], input=b"something")
+    assert (tmp_path / "ended").exists()
+    assert time.monotonic() - begun < 4

@@ -22,7 +22,7 @@ MODULES = sorted(
 )
 # Each room may use those in the rows above its own.
 ROWS = (
-    {"errors", "archive", "refs", "terminal"},
+    {"errors", "archive", "refs", "terminal", "interrupts", "passing"},
     {"process"},
     {"config", "host", "git", "engines", "wire"},
     {"images", "credentials"},

@@ -6,13 +6,14 @@ import contextlib
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from claude_container.errors import ClaudeContainerError
+from claude_container.interrupts import held_back
+from claude_container.passing import Errors, own_stderr, pump
 from claude_container.terminal import terminal_restored
 
 # No child of ours inherits these: its environ would show them (the token's way: payload.py).
@@ -104,21 +105,23 @@ def run(
     Raises ProgramMissing, ProcessTimeout, and with `check` ProcessError.
     """
     try:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if on_line is None else subprocess.STDOUT,
-            env=environment(env),
-            cwd=cwd,
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
+        with held_back() as let_act:
+            child = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if on_line is None else subprocess.STDOUT,
+                env=environment(env),
+                cwd=cwd,
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
     except (FileNotFoundError, PermissionError) as error:
         if cwd is not None and not os.path.isdir(cwd):
             raise
         raise ProgramMissing(f"{argv[0]} is not installed", command=argv) from error
     try:
+        let_act()
         if on_line is None:
             stdout, stderr = child.communicate(input, timeout=timeout)
         else:
@@ -129,6 +132,8 @@ def run(
         raise ProcessTimeout(what, command=argv) from error
     except BaseException:
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            if child.stdin:
+                child.stdin.close()  # it may wait for input that does not come any more
             child.wait(finish)
         _end(child)
         raise
@@ -213,26 +218,27 @@ def attach(
     on and its end kept; lines that begin with `hold_back` are only kept, since what an
     engine's client says of itself is for us to say. ^C goes to the whole
     foreground group, so the client passes it on and we wait for it; TERM and HUP
-    end the client. The terminal's modes are put back whatever happens.
+    end the client. The modes of a terminal that it was given are put back whatever happens.
     """
-    # A child with another stdin cannot change its modes, and a prompt may be doing so.
     with terminal_restored() if stdin is None else contextlib.nullcontext():
         try:
-            child = subprocess.Popen(
-                argv,
-                stdin=stdin,
-                stdout=subprocess.PIPE if stdout else None,
-                stderr=subprocess.PIPE,
-                env=environment(env),
-                cwd=cwd,
-            )
+            with held_back() as let_act:
+                child = subprocess.Popen(
+                    argv,
+                    stdin=stdin,
+                    stdout=subprocess.PIPE if stdout else None,
+                    stderr=subprocess.PIPE,
+                    env=environment(env),
+                    cwd=cwd,
+                )
         except (FileNotFoundError, PermissionError) as error:
             raise ProgramMissing(f"{argv[0]} is not installed", command=argv) from error
-        errors = _Errors(hold_back, stderr or _own_stderr)
-        pumps = [_pump(child.stderr, errors.feed)]
+        errors = Errors(hold_back, stderr or own_stderr)
+        pumps = [pump(child.stderr, errors.feed)]
         if stdout:
-            pumps.append(_pump(child.stdout, stdout))
+            pumps.append(pump(child.stdout, stdout))
         try:
+            let_act()
             child.wait()
         except KeyboardInterrupt:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -240,62 +246,7 @@ def attach(
             raise
         finally:
             _end(child)
-            for pump in pumps:
-                pump.join(2)
+            for thread in pumps:
+                thread.join(2)
             errors.finish()
         return Attached(child.returncode, redact(errors.tail.decode(errors="replace")).strip())
-
-
-class _Errors:
-    """stderr on its way through: its end is kept, and shown at once what is not held back.
-
-    With nobody to read it, it is still drained, or the writer would stop.
-    """
-
-    def __init__(self, hold_back: bytes, sink: Callable[[bytes], None]) -> None:
-        self.tail = bytearray()
-        self._sink = sink
-        self._hold_back = hold_back
-        self._line = b""
-        self._shown = 0  # bytes of the line
-
-    def feed(self, chunk: bytes) -> None:
-        self.tail.extend(chunk)
-        del self.tail[:-4096]
-        for piece in chunk.splitlines(keepends=True):
-            self._line += piece
-            start = self._line[: len(self._hold_back)]
-            if not self._hold_back or not self._hold_back.startswith(start):
-                self._show()
-            # Its beginning is enough to know it by, and a line may never end.
-            self._line = self._line[: len(self._hold_back)]
-            self._shown = min(self._shown, len(self._line))
-            if piece.endswith(b"\n"):
-                self._line, self._shown = b"", 0
-
-    def finish(self) -> None:
-        """Show a last line that only began like one to hold back."""
-        if len(self._line) < len(self._hold_back):
-            self._show()
-
-    def _show(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._sink(self._line[self._shown :])
-        self._shown = len(self._line)
-
-
-def _own_stderr(written: bytes) -> None:
-    sys.stderr.buffer.write(written)
-    sys.stderr.buffer.flush()
-
-
-def _pump(source: IO[bytes] | None, sink: Callable[[bytes], None]) -> threading.Thread:
-    def pump() -> None:
-        assert source is not None
-        with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(source.fileno(), 65536):
-                sink(chunk)
-
-    thread = threading.Thread(target=pump, daemon=True)
-    thread.start()
-    return thread

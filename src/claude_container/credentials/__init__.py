@@ -119,7 +119,7 @@ def missing(*, ci: bool, place: str, environ: Mapping[str, str]) -> NoToken:
     if ci:
         return NoTokenInCI(f"no token: set {VARIABLE} in this job's secrets{also}")
     return NoToken(
-        f"no token: {VARIABLE} is not set, and there is none in {place}{also}",
+        f"no token: {VARIABLE} is not set, and none is kept in {place}{also}",
         hint=f"{_LOG_IN}, on a terminal; or export {VARIABLE}=…",
     )
 

@@ -28,7 +28,7 @@ class FileStore:
 
     @property
     def place(self) -> str:
-        return str(self._path) if self._path else "a file (there is no home directory for one)"
+        return str(self._path) if self._path else "a file, for want of a home directory"
 
     def read(self) -> str | None:
         if self._path is None:

@@ -13,11 +13,14 @@ import pyte
 
 from claude_container.credentials import SETUP_TOKEN
 
-COLUMNS, ROWS = 1000, 60
+COLUMNS, ROWS = 1000, 40
 _URL = re.compile(r"https://[a-z0-9.-]+/[a-z/]*oauth/authorize\?[\w.~%&=+-]+", re.ASCII)
 _ASKS = "Paste code here"
 _AGAIN = "Press Enter to retry"
 _REFUSED = re.compile(r"\N{HEAVY BALLOT X}\s*(?:OAuth error:\s*)?(.+)")
+# With these claude asks for the keyboard's and terminal's kind; pyte 0.8 would show them.
+_PRIVATE = re.compile(rb"\x1b\[[<>=][0-9;]*[a-zA-Z]")
+_BEGUN = re.compile(rb"\x1b(\[([<>=][0-9;]*)?)?\Z")
 _ANY_TOKEN = re.compile(r"sk-ant-", re.IGNORECASE)
 
 
@@ -27,10 +30,15 @@ class Screen:
     def __init__(self) -> None:
         self._screen = pyte.Screen(COLUMNS, ROWS)
         self._stream = pyte.ByteStream(self._screen)
+        self._rest = b""
 
     def feed(self, written: bytes) -> None:
         """Bytes that the program wrote to its terminal."""
-        self._stream.feed(written)
+        written = self._rest + written
+        begun = _BEGUN.search(written)
+        end = begun.start() if begun else len(written)
+        self._rest = written[end:]
+        self._stream.feed(_PRIVATE.sub(b"", written[:end]))
 
     @property
     def lines(self) -> list[str]:

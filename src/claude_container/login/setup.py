@@ -26,7 +26,8 @@ _UNREACHABLE = 97  # recipes/login.sh
 _QUIET = 0.4  # seconds without a byte after which a screen is whole (measured: less than 0.1)
 _START_SECONDS = 90.0  # two hosts asked, at most 20 s each, and claude's start
 _EXCHANGE_SECONDS = 120.0
-_CODE = re.compile(r"[\x21-\x7e]{1,2000}")
+# Alone, some keys are commands: c copies the address.
+_CODE = re.compile(r"[\x21-\x7e]{8,2000}")
 
 
 class LoginError(ClaudeContainerError):
@@ -91,7 +92,7 @@ class Setup:
         """
         code = re.sub(r"\s", "", code)  # of a copy over two lines
         if not _CODE.fullmatch(code):
-            raise CodeRefused("that is no code: it has letters, digits and a # in it")
+            raise CodeRefused("that is no code; copy all of it, including the # in the middle")
         # Code and Enter in one go would count as a paste of both.
         self._type(code.encode())
         self._wait(lambda: True, _START_SECONDS)

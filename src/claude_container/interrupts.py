@@ -1,0 +1,43 @@
+"""Signals that end us, held back for a moment that must not be cut in two."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[Callable[[], None]]:
+    """Take note of ^C, TERM and HUP inside; what this yields lets them act, once outside.
+
+    For starting a process: until `subprocess.Popen` has returned nobody knows of the child, so
+    an exception then would leave it running. Only the main thread meets signals.
+    """
+    came: list[tuple[Any, int, FrameType | None]] = []
+    saved: dict[int, Any] = {}
+
+    def act() -> None:
+        for handler, signum, frame in came:
+            handler(signum, frame)
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        came.append((saved[signum], signum, frame))
+
+    if threading.current_thread() is threading.main_thread():
+        for name in _ENDING:
+            signum = getattr(signal, name, None)
+            # Those that are ignored stay so (nohup), and what is not Python's as it is.
+            if signum is not None and callable(handler := signal.getsignal(signum)):
+                saved[signum] = handler
+                signal.signal(signum, note)
+    try:
+        yield act
+    finally:
+        for number, handler in saved.items():
+            signal.signal(number, handler)
