@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -90,6 +91,28 @@ def cli(home: Path, project: Path) -> Cli:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def here(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Cli]:
+    """As `cli` does, but in this process: all the same, and ten times as fast."""
+    from claude_container.cli import main
+
+    caught = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+
+    def run(*args: str, input: str = "", **env: str) -> Ran:
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
+        code = main.main(args)
+        return Ran(code, *capfd.readouterr())
+
+    monkeypatch.chdir(project)
+    yield run
+    for number, handler in caught.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -21,7 +21,7 @@ import pytest
 
 from claude_container import __version__
 from claude_container.cli import main as program
-from tests.conftest import PROGRAM, TOKEN, Cli, Ran, clean_environment
+from tests.conftest import PROGRAM, TOKEN, Cli, clean_environment
 
 COMMAND = [PROGRAM]
 FakeDocker = Callable[[str], str]
@@ -32,25 +32,6 @@ def token_file(home: Path) -> Path:
     file = home / ".config" / "claude-container" / "token"
     file.parent.mkdir(parents=True)
     return file
-
-
-@pytest.fixture
-def here(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Cli]:
-    """As `cli` does, but in this process: all the same, and ten times as fast."""
-    caught = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-
-    def run(*args: str, **env: str) -> Ran:
-        for name, value in env.items():
-            monkeypatch.setenv(name, value)
-        code = program.main(args)
-        return Ran(code, *capfd.readouterr())
-
-    monkeypatch.chdir(project)
-    yield run
-    for number, handler in caught.items():
-        signal.signal(number, handler)
 
 
 # Help and version
