@@ -26,7 +26,7 @@ def test_it_prints_plain_lines_and_leaves_nothing(cli: Cli, home: Path) -> None:
     assert "FAILED (failures=2)" in ran.stdout
     assert "Claude: Read every digit of a nap" in ran.stdout
     assert '+    parts = re.findall(r"(\\d+)([hms])", text)' in ran.stdout
-    assert ran.stdout.rstrip().endswith("cd your/project && claude-container")
+    assert ran.stdout.rstrip().endswith("cd your/project && claude-container start fix")
     assert left() == ""
     assert list((home / ".cache" / "claude-container").iterdir()) == []
 

@@ -21,8 +21,8 @@ _NEXT = """
 That was the real Claude Code, in a container without a network; only the
 model's answers came from a script. Now with your own repository:
 
-  export CLAUDE_CODE_OAUTH_TOKEN=…     # `claude setup-token` prints one
-  cd your/project && claude-container
+  claude-container login               # once a year, in your browser
+  cd your/project && claude-container start fix
 """
 
 
