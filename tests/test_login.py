@@ -217,7 +217,7 @@ def test_a_launch_without_a_token_logs_in_and_goes_on(
     session: str, vendor: Vendor, terminal: OnTerminal, token_file: Path
 ) -> None:
     screen = terminal("-s", session, *vendor.flags, "--", "-p", "hello there")
-    screen.expect("no token: ")
+    screen.expect("no token found: logging in")
     screen.code(GOOD)
     assert screen.end() == 0
     assert f"token saved to {token_file}" in screen.seen

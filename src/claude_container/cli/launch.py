@@ -158,10 +158,12 @@ def _token(console: Console, env: Mapping[str, str], chosen: Settings) -> Token 
     """As find_token; where there is none and somebody can be asked, they log in first."""
     try:
         return find_token(env, chosen)
-    except NoToken as error:
+    except NoToken:
         if not console.terminal:
             raise
-        console.doing(f"{error.what}: logging in, once for a year")
+        console.doing("no token found: logging in, once for a year")
+        if os.environ.get("ANTHROPIC_API_KEY"):
+            console.hint(credentials.API_KEY)
 
     from claude_container.cli import dialogue
 

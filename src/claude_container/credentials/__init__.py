@@ -15,6 +15,7 @@ FILE, KEYRING = "file", "keyring"
 _USABLE = re.compile(r"[\x21-\x7e]{8,4096}")
 # What `claude setup-token` prints (2.1.330).
 SETUP_TOKEN = re.compile(r"sk-ant-oat\d\d-[A-Za-z0-9_-]{30,300}")
+API_KEY = "ANTHROPIC_API_KEY is never passed by itself (--env ANTHROPIC_API_KEY does it)"
 _LOG_IN = "claude-container login gets one"
 
 
@@ -113,9 +114,7 @@ def save(token: str, kept: Store, *, replace: bool = False) -> None:
 
 def missing(*, ci: bool, place: str, environ: Mapping[str, str]) -> NoToken:
     """The error for a launch without a token: what to set where nobody can be asked, and else."""
-    also = ""
-    if environ.get("ANTHROPIC_API_KEY"):
-        also = "; ANTHROPIC_API_KEY is never passed by itself (--env ANTHROPIC_API_KEY does it)"
+    also = f"; {API_KEY}" if environ.get("ANTHROPIC_API_KEY") else ""
     if ci:
         return NoTokenInCI(f"no token: set {VARIABLE} in this job's secrets{also}")
     return NoToken(
