@@ -137,13 +137,14 @@ def _check_way(path: Path) -> None:
     """
     if not _POSIX:
         return
+    own = _trusted_owners()
     for step in {Path(os.path.abspath(path)), Path(os.path.realpath(path))}:
         for place in (step, *step.parents):
             try:
                 seen = place.lstat()
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            theirs = seen.st_uid not in (0, os.geteuid())
+            theirs = seen.st_uid not in own
             if stat.S_ISLNK(seen.st_mode):
                 open_to_all = False
             else:
@@ -156,3 +157,15 @@ def _check_way(path: Path) -> None:
                     f"the token is not kept in {path.parent}: {place} {why}",
                     hint="set XDG_CONFIG_HOME to a folder of your own",
                 )
+
+
+def _trusted_owners() -> set[int]:
+    """The user and root; where the host's root has no number here, the one that stands for it.
+
+    In a user namespace (Toolbx, for one) /home belongs to the "overflow" uid (user_namespaces(7)).
+    """
+    own = {0, os.geteuid()}
+    with contextlib.suppress(OSError, ValueError):
+        if Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]:
+            own.add(int(Path("/proc/sys/kernel/overflowuid").read_text()))
+    return own
