@@ -221,7 +221,7 @@ def test_a_launch_without_a_token_logs_in_and_goes_on(
     screen.code(GOOD)
     assert screen.end() == 0
     assert f"token saved to {token_file}" in screen.seen
-    assert screen.seen.endswith("echo: hello there\r\n")
+    assert "\r\necho: hello there\r\n" in screen.seen
     token = stand_in.token(GOOD)
     assert vendor.requests()[-1]["headers"]["authorization"] == f"Bearer {token}"
 
