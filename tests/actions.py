@@ -30,6 +30,12 @@ def load(path: Path) -> dict[str, Any]:
     return data
 
 
+def documented() -> list[Any]:
+    """The YAML in docs/ci.md, block by block."""
+    text = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    return [YAML(typ="safe").load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
+
+
 @dataclass
 class Ran:
     """How an action ended. `commands` are those that its log gave to the runner."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html.parser
 import json
+import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +19,9 @@ from markdown_it import MarkdownIt
 
 from claude_container.refs import our_ref
 from claude_container.sessions import model as names
+from tests import actions
 from tests.actions import ROOT, Ran, Runner
-from tests.conftest import TOKEN, Cli, Model, StartModel, clean_environment, sh
+from tests.conftest import PROGRAM, TOKEN, Cli, Model, StartModel, clean_environment, sh
 from tests.gitsession import GitSession, git, make_repository, remove, unique
 from tests.running import bash
 from tests.trees import held, write
@@ -26,6 +29,7 @@ from tests.trees import held, write
 # Too large to be anybody's own: the default name of a session is made of it.
 NUMBER = random.randrange(10**12, 10**13)
 DEFAULT = f"claude-pr-{NUMBER}"
+SOCKET = "/var/run/docker.sock"
 COMMIT = [bash("echo fixed >fix.txt; git add fix.txt; git commit -qm 'Fix it'"), {"text": "Fixed."}]
 
 
@@ -151,12 +155,7 @@ def test_a_pull_request_gets_a_branch_and_the_checkout_stays_as_it_is(
         ran = runner.run(prompt=prompt, token=TOKEN)
         went_well(ran)
         made = GitSession(DEFAULT, checkout)
-        assert made.inside("ls; cat .git/config").split()[:4] == [
-            "a.txt",
-            "b.txt",
-            "feature.txt",
-            "fix.txt",
-        ]
+        assert made.inside("ls").split() == ["a.txt", "b.txt", "feature.txt", "fix.txt"]
         assert "extraheader" not in made.inside("cat .git/config")
     finally:
         remove(DEFAULT)
@@ -175,9 +174,10 @@ def test_a_pull_request_gets_a_branch_and_the_checkout_stays_as_it_is(
     assert after == before
     assert prompt in [request["last"] for request in model.requests()]
     assert model.tokens() == {f"Bearer {TOKEN}"}
-    # The branch can be pushed from a checkout that is one commit deep.
-    git(checkout, "push", "-q", "origin", DEFAULT)
+    offered = push_as_documented(runner, ran, summary, tmp_path)
     assert git(upstream, "log", "-1", "--format=%s", DEFAULT) == "Fix it"
+    assert offered[0] == "auth setup-git" and offered[1].startswith(f"pr list --head {DEFAULT}")
+    assert offered[2].startswith(f"pr create --base feature --head {DEFAULT}")
     for place in (checkout, home, Path(runner.environ["RUNNER_TEMP"]), tmp_path / "steps"):
         found = subprocess.run(["grep", "-rlF", TOKEN, str(place)], capture_output=True, text=True)
         assert found.stdout == ""
@@ -213,6 +213,68 @@ def test_what_makes_no_commit_makes_no_branch(
     assert git(runner.checkout, "for-each-ref", "refs/heads") == ""
     assert "It made no commits" in ran.summary and "Looks good to me." in ran.summary
     assert "Looks good to me." in ran.log
+
+
+def push_as_documented(runner: Runner, ran: Ran, summary: str, folder: Path) -> list[str]:
+    """Run the step of docs/ci.md that follows the action; what it called GitHub's `gh` with."""
+    step = actions.documented()[0]["jobs"]["claude"]["steps"][2]
+    gh = folder / "gh" / "gh"
+    gh.parent.mkdir()
+    calls = folder / "calls"
+    gh.write_text(f'#!/bin/sh\necho "$@" >>{calls}\n[ "$2" != list ] || echo 0\n')
+    gh.chmod(0o755)
+    env = {
+        **runner.environ,
+        "PATH": f"{gh.parent}:{runner.environ['PATH']}",
+        "BRANCH": ran.outputs["branch"],
+        "SUMMARY": summary,
+        "INTO": "feature",
+    }
+    assert set(step["env"]) - {"GH_TOKEN"} <= set(env)
+    argv = ["bash", "-e", "-c", step["run"]]
+    pushed = subprocess.run(argv, cwd=runner.checkout, env=env, capture_output=True, text=True)
+    assert pushed.returncode == 0, pushed.stderr
+    return calls.read_text().splitlines()
+
+
+@pytest.mark.engine
+def test_the_documented_script_for_gitlab_works_with_an_engine_elsewhere(
+    runner: Runner, meet: Callable[..., Model], home: Path
+) -> None:
+    meet(COMMIT)
+    name = f"claude-mr-{NUMBER}"
+    job = actions.documented()[2]["claude"]
+    # Neither is there a GitLab to install from, nor one to push to.
+    script = [line for line in job["script"] if not line.startswith(("apk", "pipx", "git push"))]
+    assert len(script) == len(job["script"]) - 3
+    relay = [sys.executable, str(Path(__file__).with_name("relay.py")), "tcp", SOCKET]
+    with subprocess.Popen(relay, stdout=subprocess.PIPE, text=True) as engine:
+        assert engine.stdout is not None
+        env = {
+            **clean_environment(home),
+            "CI": "true",
+            "GITLAB_CI": "true",
+            "CI_MERGE_REQUEST_IID": str(NUMBER),
+            "CLAUDE_CODE_OAUTH_TOKEN": TOKEN,
+            "DOCKER_HOST": f"tcp://127.0.0.1:{engine.stdout.readline().strip()}",
+            "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}",
+        }
+        try:
+            argv = ["bash", "-eo", "pipefail", "-c", "\n".join(script)]
+            ran = subprocess.run(
+                argv,
+                cwd=runner.checkout,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+            )
+        finally:
+            remove(name)
+            engine.terminate()
+    assert ran.returncode == 0, ran.stderr
+    assert "Fixed." in ran.stdout and "1 new commit" in ran.stdout
+    assert git(runner.checkout, "log", "-1", "--format=%s", name) == "Fix it"
 
 
 # What an agent says

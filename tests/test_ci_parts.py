@@ -148,6 +148,34 @@ def test_the_runner_of_these_tests_takes_commands() -> None:
 # Workflows
 
 
+def test_the_documented_workflows_are_valid(tmp_path: Path) -> None:
+    github, steps, gitlab = actions.documented()
+    github["jobs"]["claude"]["steps"] += steps
+    workflow = tmp_path / ".github" / "workflows" / "claude.yml"
+    workflow.parent.mkdir(parents=True)
+    pipeline = tmp_path / ".gitlab-ci.yml"
+    # JSON is YAML.
+    workflow.write_text(json.dumps(github, indent=2))
+    pipeline.write_text(json.dumps(gitlab, indent=2))
+    for words in (
+        ("check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(workflow)),
+        ("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", str(pipeline)),
+        ("zizmor", "--offline", "--no-progress", str(workflow)),
+    ):
+        program = str(Path(sys.executable).with_name(words[0]))
+        ran = subprocess.run([program, *words[1:]], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_documentation_names_every_input_and_output() -> None:
+    action = actions.load(actions.ACTION)
+    text = (ROOT / "docs" / "ci.md").read_text()
+    named = [*action["inputs"], *action["outputs"]]
+    assert [name for name in named if f"| `{name}` |" not in text] == []
+    given = actions.documented()[0]["jobs"]["claude"]["steps"][1]["with"]
+    assert set(given) <= set(action["inputs"])
+
+
 def test_the_modules_that_windows_runs_need_nothing_of_unix() -> None:
     workflow = actions.load(ROOT / ".github" / "workflows" / "test.yml")
     listed = workflow["jobs"]["windows"]["env"]["TESTS"].split()
