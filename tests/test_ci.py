@@ -438,7 +438,7 @@ def test_the_branch_that_is_checked_out_is_refused(runner: Runner, name: str) ->
 def test_a_job_that_is_cancelled_leaves_no_container(
     runner: Runner, name: str, meet: Callable[..., Model]
 ) -> None:
-    meet([bash("echo at work; sleep 300")])
+    meet([bash("echo at work; until [ -e /never ]; do sleep 0.1; done")])
     steps = runner.start(prompt="wait", token=TOKEN, session=name)
     install = next(steps)
     assert install.finish(install.begin()).code == 0
@@ -450,6 +450,7 @@ def test_a_job_that_is_cancelled_leaves_no_container(
         time.sleep(0.05)
     # The runner signals the one process that it started; its script became this one.
     process.send_signal(signal.SIGTERM)
+    process.wait(timeout=30)
     ran = run.finish(process)
     assert ran.code == 143
     label = f"label={names.SESSION}={name}"
