@@ -380,7 +380,7 @@ def test_claudes_exit_code_is_the_steps_and_what_it_committed_is_brought(
     [(".husky/pre-commit", "git add .; git commit -qm Automate"), (".github/workflows/x.yml", ":")],
 )
 def test_what_could_run_by_itself_is_brought_only_when_told(
-    path: str, then: str, runner: Runner, name: str, meet: Callable[..., Model]
+    path: str, then: str, runner: Runner, upstream: Path, name: str, meet: Callable[..., Model]
 ) -> None:
     add = f"mkdir -p {Path(path).parent}; date +%N >{path}; {then}"
     meet([bash(add), {"text": "Done."}])
@@ -389,8 +389,12 @@ def test_what_could_run_by_itself_is_brought_only_when_told(
     assert "accept-risks: true" in error_of(ran)
     assert f"{path}</code>" in ran.summary.partition("Worth a look")[2]
     assert ran.outputs["branch"] == "" and git(runner.checkout, "for-each-ref", "refs/heads") == ""
-    # docs/ci.md shows how to keep it.
-    assert path in git(runner.checkout, "ls-tree", "-r", "--name-only", our_ref(name, "head"))
+    # It is kept as docs/ci.md shows, for a clone with all of the history.
+    keep = actions.documented()[1][0]["run"]
+    env = {**runner.environ, "SESSION": ran.outputs["session"]}
+    subprocess.run(["bash", "-e", "-c", keep], cwd=runner.checkout, env=env, check=True)
+    git(upstream, "fetch", "-q", str(runner.checkout / "claude.bundle"), our_ref(name, "head"))
+    assert path in git(upstream, "ls-tree", "-r", "--name-only", "FETCH_HEAD")
     ran = runner.run(prompt="automate it", token=TOKEN, session=name, accept_risks="true")
     went_well(ran)
     assert (ran.outputs["branch"], ran.outputs["commits"]) == (name, "2")
