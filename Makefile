@@ -19,10 +19,13 @@ test: $(READY)  ## check, then all tests, those with a real engine included
 test-fast: $(READY)  ## half a minute: no engine, and no histories of git
 	$(BIN)/pytest -m "not engine and not git"
 
-check: $(READY)  ## lint, formatting, types
+check: $(READY)  ## lint, formatting, types, workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+	$(BIN)/zizmor --offline --quiet --no-progress --persona=pedantic action.yml .github
 
 bench: $(READY)  ## measure what the launcher costs
 	@scripts/engine
@@ -36,6 +39,8 @@ docs: $(READY)  ## write docs/commands.md from the help texts, draw the picture 
 lock:  ## pin the dependencies anew after a change to pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --generate-hashes --no-header --no-annotate -q -o requirements-dev.txt
+	echo 'hatchling>=1.27' | uv pip compile pyproject.toml - --constraint requirements-dev.txt \
+	  --universal --python-version 3.10 --generate-hashes --no-header --no-annotate -q -o ci/requirements.txt
 
 clean:  ## remove what make made here; containers and images stay
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

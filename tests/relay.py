@@ -1,4 +1,7 @@
-"""`relay.py LISTEN TARGET`: a unix socket in front of another; killing it cuts all connections."""
+"""`relay.py LISTEN TARGET`: a socket in front of a unix socket; killing it cuts all connections.
+
+LISTEN is the path of another unix socket, or `tcp`: it prints which port on loopback.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,12 @@ async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def main() -> None:
-    await (await asyncio.start_unix_server(relay, sys.argv[1])).serve_forever()
+    if sys.argv[1] == "tcp":
+        server = await asyncio.start_server(relay, "127.0.0.1", 0)
+        print(server.sockets[0].getsockname()[1], flush=True)
+    else:
+        server = await asyncio.start_unix_server(relay, sys.argv[1])
+    await server.serve_forever()
 
 
 asyncio.run(main())
