@@ -94,6 +94,25 @@ def test_a_conflict_stays_in_the_session_with_words_for_claude(cli: Cli, repo: P
         assert cli("push", session.name, cwd=repo).code == 0
 
 
+def test_to_commit_what_is_pending_needs_nothing_pending(cli: Cli, repo: Path) -> None:
+    with git_session(cli, repo) as session:
+        session.commit("session.txt", "session\n", "Session")
+        done = cli("merge", session.name, "--all", "--commit-pending", cwd=repo)
+        assert done.code == 0, done.stderr
+        assert git(repo, "log", "--format=%s").splitlines() == ["Session", "Begin"]
+        # A merge that is resolved, to no change at all, is something to commit.
+        commit(repo, "a.txt", "host\n", "Host")
+        session.commit("a.txt", "host, too\n", "Other")
+        assert cli("push", session.name, cwd=repo).code == 1
+        session.inside("git checkout -q --ours a.txt && git add a.txt && git diff --cached --quiet")
+        done = cli("merge", session.name, "--dry-run", "--merge", "--commit-pending", cwd=repo)
+        assert done.code == 0
+        done = cli("merge", session.name, "--all", "--merge", "--commit-pending", cwd=repo)
+        assert done.code == 0, done.stderr
+        assert session.inside("test -e .git/MERGE_HEAD || echo done") == "done\n"
+        assert git(repo, "show", "HEAD:a.txt") == "host, too"
+
+
 def test_uncommitted_work_there_is_not_overwritten(cli: Cli, repo: Path) -> None:
     with git_session(cli, repo) as session:
         session.inside("echo uncommitted >a.txt")

@@ -122,11 +122,12 @@ count) # BASE: how many commits are not in it, how many paths are uncommitted, t
 size) # of all that is in the workspace, in KiB
     du -sk /workspace 2>/dev/null | cut -f 1
     ;;
-commit) # MESSAGE: all that is uncommitted
+commit) # MESSAGE: all that is uncommitted, if anything is
     cd /workspace
     # `add` would take the markers of a conflict for its resolution.
     [ -z "$(git ls-files --unmerged | head -c 1)" ] || fail "a merge there is in conflict: tell Claude to resolve it first"
     quiet add --all
+    [ -e "$(git rev-parse --git-path MERGE_HEAD)" ] || ! quiet diff --cached --quiet --no-ext-diff || exit 0
     quiet commit --quiet --no-verify --message "$1"
     ;;
 large) # IDS: of the git-lfs objects of these ids the content, behind a line of id and size
