@@ -464,10 +464,12 @@ def test_an_image_is_built_found_and_removed(lab: Lab, streamed: bool, tmp_path:
     context = _tar(files) if streamed else str(folder)
     dockerfile = "Dockerfile" if streamed else str(folder / "Dockerfile")
     lines: list[str] = []
-    lab.engine.build(Build(lab.tag, context, dockerfile, labels={LAB: lab.id}), lines.append)
+    labels = {LAB: lab.id, "cctest.path": 'a folder, its "name": ünï'}
+    lab.engine.build(Build(lab.tag, context, dockerfile, labels=labels), lines.append)
     assert any("COPY note /note" in line for line in lines)
     assert lab.run("/programs/cat", "/note", image=lab.tag) == (0, b"built")
-    assert lab.engine.images({LAB: lab.id}) == [lab.tag]
+    assert lab.engine.images(labels) == [lab.tag]
+    assert lab.engine.images({**labels, "cctest.path": "a folder"}) == []
     lab.engine.remove_image(lab.tag)
     assert lab.engine.images({LAB: lab.id}) == []
     assert lab.engine.image(lab.tag) is None

@@ -55,7 +55,9 @@ class Podman(CliEngine):
     force_flags = ("--force", "--time", "0")
     failures = (
         (
-            _says(r"cannot connect to podman|^Error: failed to connect: "),
+            _says(
+                r"cannot connect to podman|unable to connect to podman|^Error: failed to connect: "
+            ),
             EngineNotRunning,
             "podman is installed, but no engine answers",
             "start its machine (podman machine start); if it runs elsewhere, check"
@@ -83,6 +85,13 @@ class Podman(CliEngine):
             "",
         ),
         (
+            _says(r"did not resolve to an alias"),
+            EngineError,
+            "podman does not know which registry the image is in",
+            "name it: docker.io/library/debian, not debian; or set unqualified-search-registries"
+            " in registries.conf",
+        ),
+        (
             _says(r"network not found"),
             EngineError,
             "the engine has no network of that name",
@@ -95,7 +104,7 @@ class Podman(CliEngine):
             "`podman system df` shows what takes the room",
         ),
         (
-            _says(r"failed to exec pid1: No such file"),
+            _says(r'failed to exec pid1: No such file|exec: "/bin/sh"'),
             EngineError,
             "the image has no shell (/bin/sh), and the entrypoint needs one",
             "use an image with a shell, such as one built FROM debian:bookworm-slim",
@@ -179,7 +188,14 @@ class Podman(CliEngine):
             super().build(replace(plan, dockerfile=file), on_line)
 
     def images(self, having: Mapping[str, str]) -> list[str]:
-        return [name.removeprefix(_HERE) for name in super().images(having)]
+        keys = arguments.filters(dict.fromkeys(having))
+        listed = self.call("images", "--format", "json", *keys)
+        return [
+            name.removeprefix(_HERE)
+            for row in json.loads(listed.text or "[]")
+            if having.items() <= (row.get("Labels") or {}).items()
+            for name in row.get("Names") or ()
+        ]
 
     def info(self) -> EngineInfo:
         client = json.loads(self.call("version", "--format", "json", timeout=30).stdout)
