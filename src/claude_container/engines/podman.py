@@ -6,8 +6,6 @@ import contextlib
 import io
 import json
 import re
-import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -177,6 +175,9 @@ class Podman(CliEngine):
 
         that name in the current directory, whosever it is, than the one in the tar.
         """
+        import tarfile  # slow, and every command imports this module
+        import tempfile
+
         with tempfile.TemporaryDirectory() as folder:
             if isinstance(plan.context, bytes):
                 with tarfile.open(fileobj=io.BytesIO(plan.context)) as tar:
