@@ -170,6 +170,8 @@ DOCKERS = [
     pytest.param(1, id="other docker client", marks=pytest.mark.engine),
 ]
 PODMAN = pytest.param("podman", id="podman", marks=pytest.mark.engine)
+# Rootless, podman keeps all that it has there, and a test's home is an empty one.
+PODMANS_HOME = {n: v for n, v in os.environ.items() if n == "HOME" or n.startswith("XDG_")}
 
 
 @pytest.fixture(params=["memory", *DOCKERS, PODMAN])
@@ -179,6 +181,8 @@ def lab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield Lab(Memory({"tiny": IN_MEMORY}), "tiny", id)
         return
     if request.param == "podman":
+        for name, value in PODMANS_HOME.items():
+            monkeypatch.setenv(name, value)
         lab = Lab(Podman(), request.getfixturevalue("podman_programs"), id)
         yield lab
         lab.clear()

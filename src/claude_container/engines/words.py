@@ -29,7 +29,7 @@ _LOST = re.compile(
 # engine 20.10, of later ones, and of podman. It quotes that command, so nothing else is read in it.
 _STEP_FAILED = re.compile(
     r"returned a non-zero code: \d+$|\]: exit code: \d+$|did not complete successfully: "
-    r"|: while running runtime: exit status \d+$"
+    r"|^Error: building at STEP "
 )
 
 
