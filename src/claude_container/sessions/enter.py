@@ -123,7 +123,8 @@ def enter(
 
 def _check_shell(engine: Engine, spec: ContainerSpec) -> None:
     """Raise what is wrong with an image whose entrypoint, on a terminal, seems not to have run."""
-    bare = replace(spec, name=f"{spec.name}-shell", tty=False, mounts=(), publish=())
+    # Without the mount there may be no such workdir, which podman takes for a failure.
+    bare = replace(spec, name=f"{spec.name}-shell", tty=False, mounts=(), publish=(), workdir=None)
     engine.create(replace(bare, command=("/bin/sh", "-c", ":")))
     engine.attach(bare.name, Streams(stdin=NOTHING, stdout=lambda _: None))
 
