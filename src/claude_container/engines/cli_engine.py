@@ -129,7 +129,7 @@ class CliEngine:
         # The client's own codes for such ends (1 and 125) can be a program's, too.
         if done.code != 0 and words.never_ran(done.error_text):
             raise self.failure(done.error_text, "the container did not run")
-        if done.code != 0 and words.lost(done.error_text):
+        if words.lost(done.error_text, done.code):
             lost = self.failure(words.verdict(done.error_text), "the engine was lost")
             raise EngineNotRunning(lost.what, evidence=lost.evidence, hint=lost.hint)
         return done
@@ -271,4 +271,4 @@ def _done_or_absent(done: Completed) -> bool:
 
 def _ran(done: Completed) -> bool:
     text = done.error_text
-    return done.code == 0 or not (words.never_ran(text) or words.lost(text))
+    return done.code == 0 or not (words.never_ran(text) or words.lost(text, done.code))

@@ -55,6 +55,7 @@ class Podman(CliEngine):
         (
             _says(
                 r"cannot connect to podman|unable to connect to podman|^Error: failed to connect: "
+                r"|should restart: "
             ),
             EngineNotRunning,
             "podman is installed, but no engine answers",

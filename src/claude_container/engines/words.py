@@ -25,6 +25,8 @@ _LOST = re.compile(
     r".*\Z",
     re.MULTILINE,
 )
+# podman's remote client (4.3) ends with 0 then, as if all were well.
+_LOST_REMOTE = re.compile(r'level=error msg="Failed to check if [0-9a-f]{64} should restart: .*\Z')
 # The last line where a step's own command failed: of the classic builder, of BuildKit in
 # engine 20.10, of later ones, and of podman. It quotes that command, so nothing else is read in it.
 _STEP_FAILED = re.compile(
@@ -43,9 +45,9 @@ def never_ran(text: str) -> bool:
     return bool(_NEVER_RAN.search(text))
 
 
-def lost(text: str) -> bool:
+def lost(text: str, code: int) -> bool:
     """The stderr ends with the loss of the engine, whatever a program wrote before."""
-    return bool(_LOST.search(text))
+    return bool(_LOST_REMOTE.search(text) or (code != 0 and _LOST.search(text)))
 
 
 def verdict(text: str) -> str:
