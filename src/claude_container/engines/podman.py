@@ -124,7 +124,10 @@ class Podman(CliEngine):
     )
 
     def create(self, spec: ContainerSpec) -> str:
-        """As docker does, but the volumes come first, for --mount knows no label of theirs."""
+        """As docker does, but the volumes come first, for --mount knows no label of theirs.
+
+        A KILL between the two leaves a new volume, empty, that no container tells of.
+        """
         volumes = [mount for mount in spec.mounts if isinstance(mount, VolumeMount)]
         bare = tuple(
             replace(mount, labels={}) if isinstance(mount, VolumeMount) else mount
@@ -172,9 +175,10 @@ class Podman(CliEngine):
             yield [found[name] for name in fields], row["Labels"] or {}
 
     def build(self, plan: Build, on_line: Callable[[str], None]) -> None:
-        """As docker does. A tar is unpacked first: podman would rather take a file of
+        """As docker does, but of a folder alone.
 
-        that name in the current directory, whosever it is, than the one in the tar.
+        Of a tar podman would rather take a Dockerfile of that name from the current
+        directory, whosever it is, than the one in the tar.
         """
         import tarfile  # slow, and every command imports this module
         import tempfile
