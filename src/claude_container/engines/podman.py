@@ -87,7 +87,7 @@ class Podman(CliEngine):
             _says(r"did not resolve to an alias"),
             EngineError,
             "podman does not know which registry the image is in",
-            "name it: docker.io/library/debian, not debian; or set unqualified-search-registries"
+            "name it in full, with its registry before it, or set unqualified-search-registries"
             " in registries.conf",
         ),
         (
