@@ -324,7 +324,7 @@ def test_flags_become_what_the_engine_is_told(
     for flag, value in (("--memory", "1g"), ("--cpus", "1.5"), ("--network", "n")):
         assert argv[argv.index(flag) + 1] == value
     assert "--publish=127.0.0.1:8080:80" in argv
-    assert f'type=bind,"source={project}",target=/m,readonly' in argv
+    assert f'type=bind,"source={project}",target=/m,ro' in argv
     assert argv[argv.index("--entrypoint") + 2] == "i"
 
 

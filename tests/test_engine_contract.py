@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shlex
+import shutil
+import subprocess
 import tarfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -29,6 +32,7 @@ from claude_container.engines.base import (
 )
 from claude_container.engines.docker import Docker
 from claude_container.engines.memory import Memory
+from claude_container.engines.podman import Podman
 from claude_container.errors import UsageError
 from claude_container.process import NOTHING, Attached
 from tests.programs import IN_MEMORY, SCRIPTS
@@ -81,7 +85,7 @@ def _ignore(line: str) -> None:
 class Lab:
     """An engine with an image of the programs, and a label for all that a test makes on it."""
 
-    engine: Memory | Docker
+    engine: Memory | Docker | Podman
     image: str
     id: str
 
@@ -132,28 +136,56 @@ def _clients() -> list[Path]:
     return list({path.resolve(): path for path in found if os.access(path, os.X_OK)}.values())
 
 
-@pytest.fixture(scope="session")
-def programs(docker: Docker, image: str) -> Iterator[str]:
-    """An image of the programs as scripts, on the real engine."""
+@contextlib.contextmanager
+def _programs(engine: Docker | Podman, image: str) -> Iterator[str]:
+    """An image of the programs as scripts, on a real engine."""
     name = f"cctest-programs-{uuid.uuid4().hex[:8]}:1"
     recipe = f"FROM {image}\nCOPY programs /programs\nLABEL {LAB}={name}\n".encode()
     files = {"Dockerfile": recipe, **{f"programs/{n}": s for n, s in SCRIPTS.items()}}
-    docker.build(Build(name, _tar(files, mode=0o755), "Dockerfile"), _ignore)
+    engine.build(Build(name, _tar(files, mode=0o755), "Dockerfile"), _ignore)
     yield name
-    docker.remove_image(name)
+    engine.remove_image(name)
+
+
+@pytest.fixture(scope="session")
+def programs(docker: Docker, image: str) -> Iterator[str]:
+    with _programs(docker, image) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def podman_programs(image: str) -> Iterator[str]:
+    """As `programs`, on podman, which is given the default image that docker has."""
+    if not shutil.which("podman"):
+        pytest.skip("podman is not installed here")
+    if Podman().image(image) is None:
+        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
+            subprocess.run(["podman", "load"], stdin=saved.stdout, check=True, capture_output=True)
+    with _programs(Podman(), image) as name:
+        yield name
 
 
 DOCKERS = [
     pytest.param(0, id="docker", marks=pytest.mark.engine),
     pytest.param(1, id="other docker client", marks=pytest.mark.engine),
 ]
+PODMAN = pytest.param("podman", id="podman", marks=pytest.mark.engine)
+# Rootless, podman keeps all that it has there, and a test's home is an empty one.
+PODMANS_HOME = {n: v for n, v in os.environ.items() if n == "HOME" or n.startswith("XDG_")}
 
 
-@pytest.fixture(params=["memory", *DOCKERS])
+@pytest.fixture(params=["memory", *DOCKERS, PODMAN])
 def lab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     id = uuid.uuid4().hex[:12]
     if request.param == "memory":
         yield Lab(Memory({"tiny": IN_MEMORY}), "tiny", id)
+        return
+    if request.param == "podman":
+        for name, value in PODMANS_HOME.items():
+            monkeypatch.setenv(name, value)
+        lab = Lab(Podman(), request.getfixturevalue("podman_programs"), id)
+        yield lab
+        lab.clear()
         return
     clients = _clients()
     if request.param >= len(clients):
@@ -164,7 +196,7 @@ def lab(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     lab.clear()
 
 
-only_docker = pytest.mark.parametrize("lab", DOCKERS, indirect=True)
+only_real = pytest.mark.parametrize("lab", [*DOCKERS, PODMAN], indirect=True)
 
 
 def test_info_tells_who_answers(lab: Lab) -> None:
@@ -299,7 +331,8 @@ def test_a_missing_program_is_the_engine_s_error_and_leaves_nothing(lab: Lab) ->
 
 
 def test_on_a_terminal_a_missing_program_is_a_code_like_any_other(lab: Lab) -> None:
-    assert lab.run("/programs/nothing", tty=True)[0] == 127
+    code = 1 if lab.engine.name == "podman" else 127  # its init's, and tini's
+    assert lab.run("/programs/nothing", tty=True)[0] == code
     assert lab.containers() == []
 
 
@@ -428,18 +461,34 @@ def test_an_image_is_described_and_a_missing_one_is_none(lab: Lab) -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["from a folder", "from a tar"])
 def test_an_image_is_built_found_and_removed(lab: Lab, streamed: bool, tmp_path: Path) -> None:
     files = {"Dockerfile": f"FROM {lab.image}\nCOPY note /note\n".encode(), "note": b"built"}
+    folder = tmp_path / "a folder, its comma"
+    folder.mkdir()
     for name, content in files.items():
-        (tmp_path / name).write_bytes(content)
-    context = _tar(files) if streamed else str(tmp_path)
-    dockerfile = "Dockerfile" if streamed else str(tmp_path / "Dockerfile")
+        (folder / name).write_bytes(content)
+    context = _tar(files) if streamed else str(folder)
+    dockerfile = "Dockerfile" if streamed else str(folder / "Dockerfile")
     lines: list[str] = []
-    lab.engine.build(Build(lab.tag, context, dockerfile, labels={LAB: lab.id}), lines.append)
+    labels = {LAB: lab.id, "cctest.path": 'a folder, its "name": ünï'}
+    lab.engine.build(Build(lab.tag, context, dockerfile, labels=labels), lines.append)
     assert any("COPY note /note" in line for line in lines)
     assert lab.run("/programs/cat", "/note", image=lab.tag) == (0, b"built")
-    assert lab.engine.images({LAB: lab.id}) == [lab.tag]
+    assert lab.engine.images(labels) == [lab.tag]
+    assert lab.engine.images({**labels, "cctest.path": "a folder"}) == []
     lab.engine.remove_image(lab.tag)
     assert lab.engine.images({LAB: lab.id}) == []
     assert lab.engine.image(lab.tag) is None
+
+
+def test_a_streamed_build_takes_nothing_of_the_current_directory(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = f"FROM {lab.image}\nCOPY note /note\n".encode()
+    (tmp_path / "Dockerfile").write_bytes(recipe)
+    (tmp_path / "note").write_bytes(b"somebody's")
+    monkeypatch.chdir(tmp_path)
+    ours = {"Dockerfile": recipe + b"COPY note /ours\n", "note": b"ours"}
+    lab.engine.build(Build(lab.tag, _tar(ours), "Dockerfile"), _ignore)
+    assert lab.run("/programs/cat", "/note", "/ours", image=lab.tag) == (0, b"oursours")
 
 
 @pytest.mark.parametrize(
@@ -470,15 +519,16 @@ def test_an_image_that_cannot_be_pulled_is_an_error(lab: Lab) -> None:
 # What a real engine only can show
 
 
-@only_docker
+@only_real
 def test_a_value_is_in_no_argv_and_no_environment_of_the_client(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = tmp_path / "log"
-    wrapper = tmp_path / "bin" / "docker"
+    client = lab.engine.name
+    wrapper = tmp_path / "bin" / client
     wrapper.parent.mkdir()
     record = f'{{ printf "%s\\n" "$@"; env; }} >>{log}'
-    wrapper.write_text(f'#!/bin/sh\n{record}\nexec {_clients()[0]} "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\n{record}\nexec {shutil.which(client)} "$@"\n')
     wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     _, written = lab.run("/programs/env", env={"SECRET": "made-up-value"})
@@ -487,7 +537,15 @@ def test_a_value_is_in_no_argv_and_no_environment_of_the_client(
     assert "made-up-value" not in log.read_text()
 
 
-@only_docker
+@only_real
+def test_the_proxies_of_our_own_environment_stay_here(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://made-up.example:1")
+    assert b"made-up" not in lab.run("/programs/env")[1]
+
+
+@only_real
 def test_a_line_break_is_taken_only_from_our_own_environment(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -498,7 +556,7 @@ def test_a_line_break_is_taken_only_from_our_own_environment(
     assert b"LINES_OF=one\ntwo\n" in lab.run("/programs/env", env=env)[1]
 
 
-@only_docker
+@only_real
 def test_the_capabilities_are_exactly_those(lab: Lab) -> None:
     status = lab.run("/programs/cat", "/proc/self/status", capabilities=("KILL", "CHOWN"))[1]
     held = dict(line.split(":\t") for line in status.decode().splitlines())
@@ -507,7 +565,7 @@ def test_the_capabilities_are_exactly_those(lab: Lab) -> None:
     assert held["NoNewPrivs"] == "1"
 
 
-@only_docker
+@only_real
 def test_limits_hold_inside(lab: Lab) -> None:
     script = """
         cd /sys/fs/cgroup
@@ -520,7 +578,7 @@ def test_limits_hold_inside(lab: Lab) -> None:
     assert written.split() == [b"77", str(64 << 20).encode(), b"/var/tmp", b"/var/tmp", b"lo"]
 
 
-@only_docker
+@only_real
 def test_a_container_has_a_terminal_only_if_asked(lab: Lab) -> None:
     assert lab.run("/bin/sh", "-c", "test -t 1")[0] == 1
     assert lab.run("/bin/sh", "-c", "test -t 1", tty=True)[0] == 0

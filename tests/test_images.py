@@ -200,7 +200,7 @@ def test_an_image_that_cannot_be_pulled_is_an_error_with_the_reason(
 ) -> None:
     with pytest.raises(EngineError, match="cannot get the image theirs") as raised:
         images.fetch(engine, images.named("theirs", "--image"), told)
-    assert "docker login" in raised.value.hint
+    assert "memory login" in raised.value.hint
 
 
 def test_the_default_image_is_built_where_it_cannot_be_pulled(engine: Memory, told: Told) -> None:

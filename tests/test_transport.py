@@ -246,6 +246,16 @@ def test_a_bad_address_is_told_of(address: str, told: str) -> None:
     assert said.startswith("✗ ") and told in said
 
 
+def test_an_address_without_an_engine_means_the_user_s(home: Path) -> None:
+    file = home / ".config" / "claude-container" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('engine = "theirs"\n')
+    assert "no engine 'theirs'" in helper("origin", "x", input=CONNECT)[2]
+    chosen = {"CLAUDE_CONTAINER_ENGINE": "other"}
+    assert "no engine 'other'" in helper("origin", "x", input=CONNECT, **chosen)[2]
+    assert "cannot be the name" in helper("origin", "docker:", input=CONNECT)[2]
+
+
 @pytest.mark.parametrize(
     "input",
     [b"fetch x\n", b"connect git-upload-archive\n", b"connect \n", b"\xff\xfe\n", b"\0" * 99],

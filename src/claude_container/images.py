@@ -136,7 +136,9 @@ def fetch(engine: Engine, choice: Choice, progress: Progress, *, rebuild: bool =
                 raise EngineError(
                     f"cannot get the image {choice.name}",
                     evidence=error.evidence,
-                    hint="is its name right, and this machine online and logged in (docker login)?",
+                    hint=error.hint
+                    or "is its name right, and this machine online and logged in"
+                    f" ({engine.name} login)?",
                 ) from error
             reason = (error.evidence.splitlines() or [error.what])[-1]
             progress.warn(f"cannot pull it ({reason}); building it from the recipe instead")

@@ -55,7 +55,7 @@ def _converse(address: str) -> None:
 
 
 def _connect(engine_name: str, name: str, service: str) -> None:
-    engine = engines.get(engine_name or None)
+    engine = engines.get(engine_name or _settings().engine)
     model.check_name(name)
     # Our own look, which found the session and says within what limits it looks.
     looked = os.environ.get(transport.LOOK)

@@ -9,7 +9,7 @@ import click
 from claude_container import config, engines, host
 from claude_container.engines.base import Engine
 
-engine_option = click.option("--engine", metavar="NAME", help="docker (the default)")
+engine_option = click.option("--engine", metavar="NAME", help="docker (the default) or podman")
 
 
 def engine(flag: str | None) -> Engine:

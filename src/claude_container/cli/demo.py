@@ -11,6 +11,7 @@ import click
 
 from claude_container import engines, host, images
 from claude_container.cli import settings
+from claude_container.cli.chosen import engine_option
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
@@ -27,7 +28,7 @@ model's answers came from a script. Now with your own repository:
 
 
 @click.command("demo")
-@click.option("--engine", metavar="NAME", help="docker (the default)")
+@engine_option
 @click.option("--ca-file", metavar="PEM", help="a company's certificate, for the image's build")
 @click.pass_obj
 def command(call: Call, /, engine: str | None, ca_file: str | None) -> None:

@@ -12,6 +12,7 @@ import click
 
 from claude_container import engines, git
 from claude_container.cli import launch, settings
+from claude_container.cli.chosen import engine_option
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
@@ -23,7 +24,7 @@ _SIGNS = {checkup.OK: ("✓", "green"), checkup.WARN: ("⚠", "yellow"), checkup
 
 
 @click.command("doctor")
-@click.option("--engine", metavar="NAME", help="docker (the default)")
+@engine_option
 @click.option("--image", metavar="IMAGE", help="look at this image")
 @click.option("--json", "as_json", is_flag=True, help="the rows as JSON")
 @click.pass_obj

@@ -82,7 +82,7 @@ def plan(
     env = settings.environment(chosen.env)
     found = _token(call.console, env, chosen) if token else None
     for name in _VISIBLE & set(env):
-        call.console.warn(f"{name} shows in `docker inspect`, and to every tool that claude runs")
+        call.console.warn(f"{name} shows in the engine's inspect, and to all that claude runs")
     launch = Launch(
         directory=directory,
         session=session,

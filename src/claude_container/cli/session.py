@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import click
-
 from claude_container import config, engines, git
 from claude_container.changes.figures import Figures
 from claude_container.cli import settings
+from claude_container.cli.chosen import engine_option as engine_option
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
@@ -17,8 +16,6 @@ from claude_container.sessions.known import Session
 from claude_container.terminal import visible
 from claude_container.wire import bounds
 from claude_container.wire.bounds import Limits
-
-engine_option = click.option("--engine", metavar="NAME", help="docker (the default)")
 
 
 def chosen(call: Call, engine: str | None) -> tuple[Engine, Settings]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from claude_container import config, host, images
+from claude_container.cli.chosen import engine_option
 from claude_container.cli.console import Console
 from claude_container.config import Settings
 from claude_container.engines.base import Bind
@@ -21,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--image", metavar="IMAGE", help="run in this image, as it is"),
-    click.option("--engine", metavar="NAME", help="docker (the default)"),
+    engine_option,
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="a variable for claude"),
     click.option("--mount", multiple=True, metavar="SRC:DST[:ro]", help="a folder to mount"),
     click.option("--publish", multiple=True, metavar="[IP:]HOST:PORT", help="a port, on 127.0.0.1"),

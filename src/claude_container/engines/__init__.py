@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from claude_container.engines.base import Engine
 from claude_container.engines.docker import Docker
+from claude_container.engines.podman import Podman
 from claude_container.errors import UsageError
 
-ENGINES = {"docker": Docker}
+ENGINES: dict[str, Callable[[], Engine]] = {"docker": Docker, "podman": Podman}
 
 
 def get(name: str | None) -> Engine:

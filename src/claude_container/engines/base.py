@@ -179,7 +179,10 @@ class Engine(Protocol):
         """
 
     def copy_in(self, container: str, archive: bytes) -> None:
-        """Unpack a tar stream at / of a container, started or not, owners and modes as in it."""
+        """Unpack a tar stream at / of a container, started or not, owners and modes as in it.
+
+        A volume that holds something already may be out of reach until it runs (podman).
+        """
 
     def start(self, container: str) -> None:
         """Start a created container and leave it running."""
@@ -189,7 +192,8 @@ class Engine(Protocol):
 
         The code is the container's own. Raises EngineNotRunning where the engine
         was lost meanwhile, and any other EngineError where it never ran; only a
-        program that is missing is code 127 on a terminal, where its words went.
+        program that is missing is a code on a terminal, where its words went: 127,
+        or 1 of podman's init.
         """
 
     def exec(self, container: str, argv: Sequence[str], *, user: str | None = None) -> Completed:

@@ -6,17 +6,13 @@ helpers and ssh hosts working as the user set them up, and imports nothing.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from claude_container import process
-from claude_container.engines import words
+from claude_container.engines import arguments, words
 from claude_container.engines.base import (
-    Bind,
     Build,
     Container,
     ContainerSpec,
@@ -26,14 +22,13 @@ from claude_container.engines.base import (
     Image,
     Streams,
     Volume,
-    VolumeMount,
 )
-from claude_container.errors import UsageError
 from claude_container.process import Attached, Completed
 
 # Any single key may be one that claude or the user's shell wants, and docker's
 # default (Ctrl-P, Ctrl-Q) swallows Ctrl-P. Nobody types this by accident.
 _DETACH_KEYS = "ctrl-^,ctrl-@,ctrl-^,ctrl-@"
+_WORD = re.compile(r"[\w./:=-]+")
 
 
 class CliEngine:
@@ -42,6 +37,12 @@ class CliEngine:
     name = "docker"
     program = "docker"
     install_hint = ""
+    # How the client's word on a container that could not run begins: it is for us to show.
+    own_words = b"Error response from daemon"
+    # What `create` is told besides: another client's habits that are not docker's.
+    create_flags: tuple[str, ...] = ()
+    # What kills a container and removes it, at once.
+    force_flags: tuple[str, ...] = ("--force",)
     # What the program says, to the error that it means. Checked in this order.
     failures: tuple[tuple[re.Pattern[str], type[EngineError], str, str], ...] = ()
 
@@ -93,7 +94,7 @@ class CliEngine:
     # Containers
 
     def create(self, spec: ContainerSpec) -> str:
-        argv = ["create", "--pull", "never", "--init", "--interactive"]
+        argv = ["create", "--pull", "never", "--init", "--interactive", *self.create_flags]
         argv += [] if spec.keep else ["--rm"]
         argv += ["--name", spec.name, "--user", "0:0", "--cap-drop", "ALL"]
         argv += ["--security-opt", "no-new-privileges"]
@@ -106,36 +107,17 @@ class CliEngine:
         if spec.pids:
             argv += ["--pids-limit", str(spec.pids)]
         for mount in spec.mounts:
-            argv += ["--mount", _mount(mount)]
+            argv += ["--mount", arguments.mount(mount)]
         argv += ["--tty"] if spec.tty else []
         argv += [] if spec.logged else ["--log-driver", "none"]
-        flags, env_file = self._environment(spec.env)
+        flags, env_file = arguments.environment(spec.env)
         entry, *rest = spec.command
         argv += [*flags, "--entrypoint", entry, spec.image, *rest]
         return self.call(*argv, input=env_file).text.splitlines()[-1]
 
-    def _environment(self, env: Mapping[str, str]) -> tuple[list[str], bytes | None]:
-        """Flags and standard input that bring `env` in with no value in any argv.
-
-        What our own environment holds already goes by name alone; the rest goes
-        through `--env-file /dev/stdin`, since the client itself reads variables
-        such as PATH and DOCKER_HOST and must not see another value of them.
-        """
-        ours = process.environment()
-        named = [name for name, value in env.items() if ours.get(name) == value]
-        lines = [f"{name}={value}" for name, value in env.items() if name not in named]
-        if broken := [line.split("=")[0] for line in lines if "\n" in line or "\r" in line]:
-            raise UsageError(
-                f"the value of {broken[0]} holds a line break",
-                hint=f"export {broken[0]}=… and pass it by name: --env {broken[0]}",
-            )
-        flags = [f"--env={name}" for name in named]
-        if not lines:
-            return flags, None
-        return [*flags, "--env-file", "/dev/stdin"], os.fsencode("\n".join([*lines, ""]))
-
     def copy_in(self, container: str, archive: bytes) -> None:
-        self.call("cp", "-", f"{container}:/", input=archive)
+        # docker's default; podman's gives everything to the container's user.
+        self.call("cp", "--archive=false", "-", f"{container}:/", input=archive)
 
     def start(self, container: str) -> None:
         self.call("start", container)
@@ -147,7 +129,7 @@ class CliEngine:
         # The client's own codes for such ends (1 and 125) can be a program's, too.
         if done.code != 0 and words.never_ran(done.error_text):
             raise self.failure(done.error_text, "the container did not run")
-        if done.code != 0 and words.lost(done.error_text):
+        if words.lost(done.error_text, done.code):
             lost = self.failure(words.verdict(done.error_text), "the engine was lost")
             raise EngineNotRunning(lost.what, evidence=lost.evidence, hint=lost.hint)
         return done
@@ -158,7 +140,7 @@ class CliEngine:
             stdin=streams.stdin,
             stdout=streams.stdout,
             stderr=streams.stderr,
-            hold_back=b"Error response from daemon",
+            hold_back=self.own_words,
         )
 
     def exec(self, container: str, argv: Sequence[str], *, user: str | None = None) -> Completed:
@@ -182,12 +164,13 @@ class CliEngine:
                 return False
         removed = self.call(
             "rm",
-            *(["--force"] if force else []),
+            *(self.force_flags if force else ()),
             "--volumes",
             container,
             fine=lambda done: _done_or_absent(done) or "already in progress" in done.error_text,
         )
-        return bool(grace) or (removed.code == 0 and not words.absent(removed.error_text))
+        # It names what it removed; podman 4.3 and new clients of docker call nothing a success.
+        return bool(grace or removed.text)
 
     def containers(
         self, having: Mapping[str, str | None], labels: Sequence[str]
@@ -209,18 +192,31 @@ class CliEngine:
         labels: Sequence[str],
     ) -> Iterator[tuple[list[str], dict[str, str]]]:
         """Of each row that has the labels: the values of `fields`, and of `labels` where set."""
-        # A filter's value loses its blanks at both ends, so such a one is compared here.
+        # A filter's value loses its blanks at both ends (docker), or is a line of CSV (podman
+        # before 4.6): one that is more than a word is compared here.
         filters = {
-            key: value if value and value == value.strip() else None
+            key: value if value and _WORD.fullmatch(value) else None
             for key, value in having.items()
         }
-        shown = [*(f".{name}" for name in fields), *(f'(.Label "{n}")' for n in [*labels, *having])]
+        argv = [*command, *arguments.filters(filters)]
+        for values, held in self._rows(argv, fields, [*labels, *having]):
+            # podman 4.3 lists the volumes that have any of the labels.
+            if all(k in held and value in (None, held[k]) for k, value in having.items()):
+                yield values, {name: held[name] for name in labels if held.get(name)}
+
+    def _rows(
+        self, command: Sequence[str], fields: Sequence[str], labels: Sequence[str]
+    ) -> Iterator[tuple[list[str], dict[str, str]]]:
+        """Of each row that is listed: the values of `fields`, and those of `labels` that it has.
+
+        docker's template shows one that is not set as "".
+        """
+        shown = [*(f".{name}" for name in fields), *(f'(.Label "{name}")' for name in labels)]
         row = ",".join(f"{{{{json {value}}}}}" for value in shown)
-        listed = self.call(*command, *_filters(filters), "--format", f"[{row}]")
+        listed = self.call(*command, "--format", f"[{row}]")
         for values in map(json.loads, listed.text.splitlines()):
-            held = dict(zip([*labels, *having], values[len(fields) :], strict=True))
-            if all(value in (None, held[key]) for key, value in having.items()):
-                yield values[: len(fields)], {name: held[name] for name in labels if held[name]}
+            held = dict(zip(labels, values[len(fields) :], strict=True))
+            yield values[: len(fields)], held
 
     def remove_volume(self, name: str) -> bool:
         return self.call("volume", "rm", name, fine=_done_or_absent).code == 0
@@ -231,7 +227,13 @@ class CliEngine:
         shown = self.call("image", "inspect", name, fine=_done_or_absent)
         if shown.code != 0:
             return None
-        return read_image(shown.stdout)
+        first = json.loads(shown.stdout)[0]
+        return Image(
+            # podman leaves the algorithm away.
+            id=f"sha256:{first['Id'].removeprefix('sha256:')}",
+            size=first["Size"],
+            labels=(first.get("Config") or {}).get("Labels") or {},
+        )
 
     def pull(self, name: str, on_line: Callable[[str], None]) -> None:
         self.call("pull", name, timeout=3600, on_line=on_line, finish=0)
@@ -255,39 +257,12 @@ class CliEngine:
         )
 
     def images(self, having: Mapping[str, str]) -> list[str]:
-        listed = self.call("images", "--format", "{{.Repository}}:{{.Tag}}", *_filters(having))
+        row = "{{.Repository}}:{{.Tag}}"
+        listed = self.call("images", "--format", row, *arguments.filters(having))
         return listed.text.splitlines()
 
     def remove_image(self, name: str) -> None:
         self.call("image", "rm", name, fine=_done_or_absent)
-
-
-def read_image(inspected: bytes) -> Image:
-    """The first image of what `image inspect` printed."""
-    first = json.loads(inspected)[0]
-    return Image(
-        id=first["Id"], size=first["Size"], labels=(first.get("Config") or {}).get("Labels") or {}
-    )
-
-
-def _mount(mount: Bind | VolumeMount) -> str:
-    """A --mount value. It is read as a line of CSV, so any path can be written in it."""
-    if isinstance(mount, Bind):
-        fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
-    else:
-        fields = ["type=volume", f"source={mount.name}", f"target={mount.target}"]
-        fields += [f"volume-label={key}={value}" for key, value in mount.labels.items()]
-    if mount.read_only:
-        fields.append("readonly")
-    line = io.StringIO()
-    # Until Python 3.13 a line break is quoted only if it is in the line's own end.
-    csv.writer(line, lineterminator="\r\n").writerow(fields)
-    return line.getvalue().removesuffix("\r\n")
-
-
-def _filters(having: Mapping[str, str | None]) -> list[str]:
-    wanted = [key if value is None else f"{key}={value}" for key, value in having.items()]
-    return [word for label in wanted for word in ("--filter", f"label={label}")]
 
 
 def _done_or_absent(done: Completed) -> bool:
@@ -296,4 +271,4 @@ def _done_or_absent(done: Completed) -> bool:
 
 def _ran(done: Completed) -> bool:
     text = done.error_text
-    return done.code == 0 or not (words.never_ran(text) or words.lost(text))
+    return done.code == 0 or not (words.never_ran(text) or words.lost(text, done.code))

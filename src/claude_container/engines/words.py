@@ -1,19 +1,23 @@
 """A client's own words, told from those of the program that shares its output.
 
-Seen of docker clients 20.10.24 and 28.2.2 (tests/recorded/).
+Seen of docker clients 20.10.24 and 28.2.2 and of podman 4.3.1 (tests/recorded/).
 """
 
 from __future__ import annotations
 
 import re
 
-_ABSENT = re.compile(r"no such (container|object|volume|image)", re.IGNORECASE)
+_ABSENT = re.compile(r"no such (container|object|volume|image)|image not known", re.IGNORECASE)
 # A container that never ran said nothing before; only the client's own log may have.
-# `--init` is tini, which tells of a program that is not in the image.
+# `--init` is docker's tini or podman's catatonit: they tell of a program that is not in
+# the image. Of podman whole phrases, since many a program's words begin with "Error: ".
 _NEVER_RAN = re.compile(
     r"\A((WARNING: |time=).*\n)*(Error response from daemon|Error: No such container"
     r"|Cannot connect to the Docker daemon|error during connect"
-    r"|(Got )?permission denied while trying to connect|\[FATAL tini \(\d+\)\] exec )"
+    r"|(Got )?permission denied while trying to connect|\[FATAL tini \(\d+\)\] exec "
+    r"|Error: (unable to start container [0-9a-f]{64}|no container with name or ID"
+    r"|can only create exec sessions on running containers|failed to connect: )"
+    r"|Cannot connect to Podman|ERROR \(catatonit:\d+\): failed to exec )"
 )
 # A connection that is lost is told last.
 _LOST = re.compile(
@@ -21,10 +25,13 @@ _LOST = re.compile(
     r".*\Z",
     re.MULTILINE,
 )
+# podman's remote client (4.3) ends with 0 then, as if all were well.
+_LOST_REMOTE = re.compile(r'level=error msg="Failed to check if [0-9a-f]{64} should restart: .*\Z')
 # The last line where a step's own command failed: of the classic builder, of BuildKit in
-# engine 20.10, and of later ones. It quotes that command, so nothing else is read in it.
+# engine 20.10, of later ones, and of podman. It quotes that command, so nothing else is read in it.
 _STEP_FAILED = re.compile(
     r"returned a non-zero code: \d+$|\]: exit code: \d+$|did not complete successfully: "
+    r"|^Error: building at STEP "
 )
 
 
@@ -38,9 +45,9 @@ def never_ran(text: str) -> bool:
     return bool(_NEVER_RAN.search(text))
 
 
-def lost(text: str) -> bool:
+def lost(text: str, code: int) -> bool:
     """The stderr ends with the loss of the engine, whatever a program wrote before."""
-    return bool(_LOST.search(text))
+    return bool(_LOST_REMOTE.search(text) or (code != 0 and _LOST.search(text)))
 
 
 def verdict(text: str) -> str:
@@ -51,5 +58,5 @@ def verdict(text: str) -> str:
 
 def evidence(text: str, lines: int = 12) -> str:
     """What is worth showing of an output: its last lines, without how to call the client."""
-    said = re.split(r"\n\s*\n(?:Usage:|Run ')", text)[0]
+    said = re.split(r"\n\s*\n(?:Usage:|Run ')|\nSee 'podman ", text)[0]
     return "\n".join([line for line in said.splitlines() if line.strip()][-lines:])

@@ -89,7 +89,7 @@ def _look_inside(engine: Engine, choice: Choice, info: EngineInfo) -> list[Check
         checks.append(Check("setpriv", FAIL, "util-linux's is not in it", hint))
     checks.append(_ids(seen.get("uid_map", "").split(";")))
     if free := seen.get("free"):
-        checks.append(_disk(int(free), info.root))
+        checks.append(_disk(int(free), info))
     return checks
 
 
@@ -128,11 +128,11 @@ def _ids(uid_map: list[str]) -> Check:
     return Check("user", WARN, f"uid {uid} is not mapped into containers", hint)
 
 
-def _disk(free: int, root: str) -> Check:
-    """Room on the engine's disk; `free` in KiB, `root` where the engine keeps its data."""
-    seen = f"{free / _GIB:.1f} GiB free for the engine ({root})"
+def _disk(free: int, info: EngineInfo) -> Check:
+    """Room on the engine's disk; `free` in KiB."""
+    seen = f"{free / _GIB:.1f} GiB free for the engine ({info.root})"
     if free < _GIB:
-        return Check("disk", FAIL, seen, "`docker system df` shows what takes the room")
+        return Check("disk", FAIL, seen, f"`{info.name} system df` shows what takes the room")
     if free < 5 * _GIB:
         return Check("disk", WARN, seen, "an image and a few sessions may fill it")
     return Check("disk", OK, seen)

@@ -31,6 +31,8 @@ from claude_container.sessions.payload import Payload
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "SETPCAP", "KILL")
 DEFAULT_PIDS = 4096
 _CLAUDE = ("claude", "--dangerously-skip-permissions")
+# What an engine's init ends with if it finds no program: docker's, podman's.
+_NO_PROGRAM = (127, 1)
 
 
 class SessionBusy(ClaudeContainerError):
@@ -104,7 +106,7 @@ def enter(
             if ended.code == model.INTERRUPTED:
                 raise KeyboardInterrupt
             return 1
-        if ended.code == 127 and launch.streams.tty:
+        if ended.code in _NO_PROGRAM and launch.streams.tty:
             _check_shell(engine, spec)
         if ended.code != 0:
             # A client that was cut off (a closed pipe, a lost connection) leaves it running.
@@ -121,7 +123,8 @@ def enter(
 
 def _check_shell(engine: Engine, spec: ContainerSpec) -> None:
     """Raise what is wrong with an image whose entrypoint, on a terminal, seems not to have run."""
-    bare = replace(spec, name=f"{spec.name}-shell", tty=False, mounts=(), publish=())
+    # Without the mount there may be no such workdir, which podman takes for a failure.
+    bare = replace(spec, name=f"{spec.name}-shell", tty=False, mounts=(), publish=(), workdir=None)
     engine.create(replace(bare, command=("/bin/sh", "-c", ":")))
     engine.attach(bare.name, Streams(stdin=NOTHING, stdout=lambda _: None))
 

@@ -1,0 +1,218 @@
+"""Podman, from 4.3 on, where its command line is not docker's."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from claude_container.engines import arguments
+from claude_container.engines.base import (
+    Build,
+    ContainerSpec,
+    EngineError,
+    EngineInfo,
+    EngineNotRunning,
+    EngineUsage,
+    ImageMissing,
+    NameTaken,
+    VolumeInUse,
+    VolumeMount,
+)
+from claude_container.engines.cli_engine import CliEngine
+
+# The domain of what has none: podman puts it before the name of an image built here.
+_HERE = "localhost/"
+
+
+def _says(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+class Podman(CliEngine):
+    """Words seen of podman 4.3.1; facts of later ones are from its source at 5.8.2.
+
+    Before a container runs `copy_in` unpacks below its volumes: what it holds for one
+    arrives there as an image's own files do, which is only where the volume is empty.
+    """
+
+    name = "podman"
+    program = "podman"
+    install_hint = (
+        "install podman (podman.io/docs/installation); on Debian and Ubuntu:"
+        " sudo apt-get install podman"
+    )
+    own_words = b"Error: unable to start container "
+    # Else it brings the proxies of our own environment in, unasked.
+    create_flags = ("--http-proxy=false",)
+    # Else --force tells the container to end, and waits ten seconds.
+    force_flags = ("--force", "--time", "0")
+    failures = (
+        (
+            _says(
+                r"cannot connect to podman|unable to connect to podman|^Error: failed to connect: "
+                r"|should restart: "
+            ),
+            EngineNotRunning,
+            "podman is installed, but no engine answers",
+            "start its machine (podman machine start); if it runs elsewhere, check"
+            " `podman system connection list` and CONTAINER_HOST",
+        ),
+        (
+            _says(r"container-init binary not found"),
+            EngineError,
+            "podman has no init program, and a session needs one",
+            "install catatonit (Debian and Ubuntu: sudo apt-get install catatonit)",
+        ),
+        (
+            _says(r"default OCI runtime .* not found"),
+            EngineError,
+            "podman has no program that runs containers",
+            "install crun or runc, or name one that is there in containers.conf: runtime",
+        ),
+        (_says(r"image not known"), ImageMissing, "the engine does not have the image", ""),
+        (_says(r"volume is being used"), VolumeInUse, "the volume is in use", ""),
+        (_says(r"container name .* is already in use"), NameTaken, "the name is taken", ""),
+        (
+            _says(r"^Error: (invalid (value|argument|reference)|parsing (host|container) port)"),
+            EngineUsage,
+            "podman does not accept a value it was given",
+            "",
+        ),
+        (
+            _says(r"did not resolve to an alias"),
+            EngineError,
+            "podman does not know which registry the image is in",
+            "name it in full, with its registry before it, or set unqualified-search-registries"
+            " in registries.conf",
+        ),
+        (
+            _says(r"network not found"),
+            EngineError,
+            "the engine has no network of that name",
+            "`podman network ls` lists those it has",
+        ),
+        (
+            _says(r"no space left on device"),
+            EngineError,
+            "the engine's disk is full",
+            "`podman system df` shows what takes the room",
+        ),
+        (
+            _says(r'failed to exec pid1: No such file|exec: "/bin/sh"'),
+            EngineError,
+            "the image has no shell (/bin/sh), and the entrypoint needs one",
+            "use an image with a shell, such as one built FROM debian:bookworm-slim",
+        ),
+        (
+            _says(r"^Error: statfs .*: no such file"),
+            EngineError,
+            "the engine cannot see a folder that was to be mounted",
+            "a remote engine, or a virtual machine that shares only some folders, has files of"
+            " its own: share this folder in its settings",
+        ),
+        (
+            _says(r"address already in use"),
+            EngineError,
+            "a port to publish is in use on this machine",
+            "choose another with --publish HOST:CONTAINER",
+        ),
+    )
+
+    def create(self, spec: ContainerSpec) -> str:
+        """As docker does, but the volumes come first, for --mount knows no label of theirs.
+
+        A KILL between the two leaves a new volume, empty, that no container tells of.
+        """
+        volumes = [mount for mount in spec.mounts if isinstance(mount, VolumeMount)]
+        bare = tuple(
+            replace(mount, labels={}) if isinstance(mount, VolumeMount) else mount
+            for mount in spec.mounts
+        )
+        made = []
+        try:
+            for volume in volumes:
+                if self._make_volume(volume):
+                    made.append(volume.name)
+            return super().create(replace(spec, mounts=bare))
+        except BaseException:
+            for name in made:
+                with contextlib.suppress(EngineError):
+                    self.remove_volume(name)
+            raise
+
+    def _make_volume(self, volume: VolumeMount) -> bool:
+        """Make a volume with its labels. False: it was there before."""
+        labels = [self._label(f"{key}={value}") for key, value in volume.labels.items()]
+        done = self.call(
+            "volume",
+            "create",
+            *(f"--label={label}" for label in labels),
+            volume.name,
+            fine=lambda done: done.code == 0 or "volume already exists" in done.error_text,
+        )
+        return done.code == 0
+
+    def _label(self, label: str) -> str:
+        """A label as `volume create` reads it: as it is, and before 4.6 as a line of CSV."""
+        quoted = arguments.csv_line([label])
+        if quoted == label:
+            return label
+        version = re.search(r"(\d+)\.(\d+)", self.call("--version").text)
+        return quoted if version and tuple(map(int, version.groups())) < (4, 6) else label
+
+    def _rows(
+        self, command: Sequence[str], fields: Sequence[str], labels: Sequence[str]
+    ) -> Iterator[tuple[list[str], dict[str, str]]]:
+        # A template's .Label is docker's alone, and its .State here is "Up 2 minutes ago".
+        listed = self.call(*command, "--format", "json")
+        for row in json.loads(listed.text or "[]"):
+            found = {**row, "ID": row.get("Id"), "Names": "".join((row.get("Names") or [])[:1])}
+            yield [found[name] for name in fields], row["Labels"] or {}
+
+    def build(self, plan: Build, on_line: Callable[[str], None]) -> None:
+        """As docker does, but of a folder alone.
+
+        Of a tar podman would rather take a Dockerfile of that name from the current
+        directory, whosever it is, than the one in the tar.
+        """
+        import tarfile  # slow, and every command imports this module
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            if isinstance(plan.context, bytes):
+                with tarfile.open(fileobj=io.BytesIO(plan.context)) as tar:
+                    tar.extractall(folder)
+                path = str(Path(folder) / plan.dockerfile)
+                plan = replace(plan, context=folder, dockerfile=path)
+            # Its --file is a list, in a line of CSV.
+            file = arguments.csv_line([plan.dockerfile])
+            super().build(replace(plan, dockerfile=file), on_line)
+
+    def images(self, having: Mapping[str, str]) -> list[str]:
+        keys = arguments.filters(dict.fromkeys(having))
+        listed = self.call("images", "--format", "json", *keys)
+        return [
+            name.removeprefix(_HERE)
+            for row in json.loads(listed.text or "[]")
+            if having.items() <= (row.get("Labels") or {}).items()
+            for name in row.get("Names") or ()
+        ]
+
+    def info(self) -> EngineInfo:
+        client = json.loads(self.call("version", "--format", "json", timeout=30).stdout)
+        shown = json.loads(self.call("info", "--format", "json", timeout=30).stdout)
+        host = shown["host"]
+        system = host["distribution"]
+        return EngineInfo(
+            name=self.name,
+            version=shown["version"]["Version"],
+            client_version=client["Client"]["Version"],
+            system=f"{system['distribution']} {system['version']}, {host['arch']}",
+            root=shown["store"]["graphRoot"],
+            rootless=host["security"]["rootless"],
+        )
