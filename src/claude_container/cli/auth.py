@@ -11,6 +11,7 @@ import click
 
 from claude_container import credentials, host
 from claude_container.cli import dialogue, settings
+from claude_container.cli.chosen import engine_option
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
@@ -27,7 +28,7 @@ def command() -> None:
 
 @command.command("status")
 @click.option("--check", "ask", is_flag=True, help="see if it works: one smallest request")
-@click.option("--engine", metavar="NAME", help="docker (the default)")
+@engine_option
 @click.option("--network", metavar="NAME", help="the engine's network")
 @click.option("--ca-file", metavar="PEM", help="a company's certificate")
 @click.option("--json", "as_json", is_flag=True, help="the rows as JSON")

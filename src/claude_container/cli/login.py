@@ -10,6 +10,7 @@ import click
 
 from claude_container import credentials, host
 from claude_container.cli import dialogue, settings
+from claude_container.cli.chosen import engine_option
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
@@ -23,7 +24,7 @@ _LIMIT = 1 << 16  # bytes of standard input; a token has a hundred
 @click.option("--with-token", is_flag=True, help="read one from standard input")
 @click.option("--replace", is_flag=True, help="in place of another that is saved")
 @click.option("--no-browser", is_flag=True, help="only show where to sign in")
-@click.option("--engine", metavar="NAME", help="docker (the default)")
+@engine_option
 @click.option("--network", metavar="NAME", help="the engine's network")
 @click.option("--ca-file", metavar="PEM", help="a company's certificate")
 @click.pass_obj
