@@ -6,17 +6,14 @@ helpers and ssh hosts working as the user set them up, and imports nothing.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from claude_container import process
-from claude_container.engines import words
+from claude_container.engines import arguments, words
 from claude_container.engines.base import (
-    Bind,
     Build,
     Container,
     ContainerSpec,
@@ -26,9 +23,7 @@ from claude_container.engines.base import (
     Image,
     Streams,
     Volume,
-    VolumeMount,
 )
-from claude_container.errors import UsageError
 from claude_container.process import Attached, Completed
 
 # Any single key may be one that claude or the user's shell wants, and docker's
@@ -106,33 +101,15 @@ class CliEngine:
         if spec.pids:
             argv += ["--pids-limit", str(spec.pids)]
         for mount in spec.mounts:
-            argv += ["--mount", _mount(mount)]
+            argv += ["--mount", arguments.mount(mount)]
         argv += ["--tty"] if spec.tty else []
         argv += [] if spec.logged else ["--log-driver", "none"]
-        flags, env_file = self._environment(spec.env)
+        windows = sys.platform == "win32"
+        ours = process.environment()
+        flags, input, env = arguments.environment(spec.env, ours, windows=windows)
         entry, *rest = spec.command
         argv += [*flags, "--entrypoint", entry, spec.image, *rest]
-        return self.call(*argv, input=env_file).text.splitlines()[-1]
-
-    def _environment(self, env: Mapping[str, str]) -> tuple[list[str], bytes | None]:
-        """Flags and standard input that bring `env` in with no value in any argv.
-
-        What our own environment holds already goes by name alone; the rest goes
-        through `--env-file /dev/stdin`, since the client itself reads variables
-        such as PATH and DOCKER_HOST and must not see another value of them.
-        """
-        ours = process.environment()
-        named = [name for name, value in env.items() if ours.get(name) == value]
-        lines = [f"{name}={value}" for name, value in env.items() if name not in named]
-        if broken := [line.split("=")[0] for line in lines if "\n" in line or "\r" in line]:
-            raise UsageError(
-                f"the value of {broken[0]} holds a line break",
-                hint=f"export {broken[0]}=… and pass it by name: --env {broken[0]}",
-            )
-        flags = [f"--env={name}" for name in named]
-        if not lines:
-            return flags, None
-        return [*flags, "--env-file", "/dev/stdin"], os.fsencode("\n".join([*lines, ""]))
+        return self.call(*argv, input=input, env=env).text.splitlines()[-1]
 
     def copy_in(self, container: str, archive: bytes) -> None:
         self.call("cp", "-", f"{container}:/", input=archive)
@@ -216,7 +193,7 @@ class CliEngine:
         }
         shown = [*(f".{name}" for name in fields), *(f'(.Label "{n}")' for n in [*labels, *having])]
         row = ",".join(f"{{{{json {value}}}}}" for value in shown)
-        listed = self.call(*command, *_filters(filters), "--format", f"[{row}]")
+        listed = self.call(*command, *arguments.filters(filters), "--format", f"[{row}]")
         for values in map(json.loads, listed.text.splitlines()):
             held = dict(zip([*labels, *having], values[len(fields) :], strict=True))
             if all(value in (None, held[key]) for key, value in having.items()):
@@ -255,7 +232,9 @@ class CliEngine:
         )
 
     def images(self, having: Mapping[str, str]) -> list[str]:
-        listed = self.call("images", "--format", "{{.Repository}}:{{.Tag}}", *_filters(having))
+        listed = self.call(
+            "images", "--format", "{{.Repository}}:{{.Tag}}", *arguments.filters(having)
+        )
         return listed.text.splitlines()
 
     def remove_image(self, name: str) -> None:
@@ -268,26 +247,6 @@ def read_image(inspected: bytes) -> Image:
     return Image(
         id=first["Id"], size=first["Size"], labels=(first.get("Config") or {}).get("Labels") or {}
     )
-
-
-def _mount(mount: Bind | VolumeMount) -> str:
-    """A --mount value. It is read as a line of CSV, so any path can be written in it."""
-    if isinstance(mount, Bind):
-        fields = ["type=bind", f"source={mount.source}", f"target={mount.target}"]
-    else:
-        fields = ["type=volume", f"source={mount.name}", f"target={mount.target}"]
-        fields += [f"volume-label={key}={value}" for key, value in mount.labels.items()]
-    if mount.read_only:
-        fields.append("readonly")
-    line = io.StringIO()
-    # Until Python 3.13 a line break is quoted only if it is in the line's own end.
-    csv.writer(line, lineterminator="\r\n").writerow(fields)
-    return line.getvalue().removesuffix("\r\n")
-
-
-def _filters(having: Mapping[str, str | None]) -> list[str]:
-    wanted = [key if value is None else f"{key}={value}" for key, value in having.items()]
-    return [word for label in wanted for word in ("--filter", f"label={label}")]
 
 
 def _done_or_absent(done: Completed) -> bool:
