@@ -49,6 +49,7 @@ class Settings:
     ca_file: str | None = None
     identity: str | None = None
     include: tuple[str, ...] = ()
+    ssh: bool | None = None  # lend the ssh agent to the container
     fetch_limit: str | int | None = None  # bytes out of a session in one fetch
     fetch_timeout: str | int | None = None  # seconds that it may say nothing meanwhile
 
