@@ -26,7 +26,10 @@ TOKEN = "sk-ant-oat01-made-up-for-the-tests-0123456789"
 PROGRAM = str(Path(sys.executable).with_name("claude-container"))
 _PACKAGE = Path(claude_container.__file__).parent
 _FOREIGN = ("CLAUDE_", "ANTHROPIC_", "GIT_", "XDG_")
-_EXACT = {*host.CI_VARIABLES, "NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "CLAUDECODE"}
+_EXACT = {
+    *host.CI_VARIABLES,
+    *("NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "CLAUDECODE", "SSH_AUTH_SOCK"),
+}
 
 
 def clean_environment(home: Path) -> dict[str, str]:
@@ -46,7 +49,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for name in set(os.environ) - set(clean_environment(folder)):
         monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(folder))
+    for name in ("HOME", "USERPROFILE", "APPDATA"):  # the last two are where Windows looks
+        monkeypatch.setenv(name, str(folder))
     return folder
 
 
@@ -139,7 +143,7 @@ def docker() -> Docker:
     return engine
 
 
-class _Progress:
+class PlainProgress:
     """Progress as lines on the real stderr, so that a first build is no silent minute."""
 
     def task(self, text: str) -> Any:
@@ -158,7 +162,7 @@ def image(docker: Docker) -> str:
     if docker.image(images.DEFAULT) is None:
         named = host.ca_file(os.environ)
         ca = Path(named[0]).read_bytes() if named else b""
-        images.fetch(docker, images.default(host.proxies(os.environ), ca), _Progress())
+        images.fetch(docker, images.default(host.proxies(os.environ), ca), PlainProgress())
     return images.DEFAULT
 
 

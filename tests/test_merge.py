@@ -225,6 +225,63 @@ def test_names_that_differ_by_case_overlap_where_the_repository_says_so(lab: Lab
     assert refused(lab).evidence == "new.txt"
 
 
+@pytest.mark.parametrize(
+    ("setting", "mine", "theirs"),
+    [
+        ("core.ignorecase", "README", "Readme"),
+        ("core.ignorecase", "a/Straße", "a/STRASSE"),
+        ("core.ignorecase", "docs", "Docs/x"),
+        ("core.ignorecase", "Docs/x", "docs"),
+        ("core.precomposeunicode", "caf\u00e9", "cafe\u0301"),
+    ],
+)
+@pytest.mark.parametrize("both_theirs", [False, True])
+def test_files_that_the_file_system_takes_for_one_are_refused_before_it_starts(
+    lab: Lab, setting: str, mine: str, theirs: str, both_theirs: bool
+) -> None:
+    if not both_theirs:
+        lab.host.write(mine, "mine\n")
+        lab.host.commit("mine")
+    lab.start()
+    if both_theirs:
+        lab.agent.write(mine, "theirs, too\n")
+    lab.agent.write(theirs, "theirs\n")
+    lab.agent.commit("one")
+    for there in ("core.ignorecase", "core.precomposeunicode"):
+        lab.host.git("config", there, str(there == setting).lower())
+    error = refused(lab)
+    assert error.evidence == ", ".join(sorted([mine, theirs]))
+    # Where no file is written both can be, and a rename in the session is enough.
+    assert lab.plan(into="other").kind == planning.FAST_FORWARD
+    lab.agent.git("mv", theirs, "another name")
+    lab.agent.commit("renamed")
+    assert lab.merge().kind == planning.FAST_FORWARD
+    assert lab.host.read(mine) is not None and lab.host.read("another name") == "theirs\n"
+
+
+def test_names_that_were_alike_before_refuse_nothing(lab: Lab) -> None:
+    """It is only what would come that counts, and replaying counts as much."""
+    lab.host.write("README", "a\n")
+    lab.host.write("Readme", "b\n")
+    lab.host.commit("both")
+    lab.host.git("config", "core.ignorecase", "true")
+    lab.start()
+    lab.agent.commit("one", c="c\n")
+    assert lab.merge().kind == planning.FAST_FORWARD
+    lab.agent.commit("two", NEW="theirs\n")
+    lab.host.commit("mine", new="mine\n")
+    assert refused(lab).evidence == "NEW.txt, new.txt"
+
+
+def test_a_file_may_change_the_case_of_its_name(lab: Lab) -> None:
+    lab.host.git("config", "core.ignorecase", "true")
+    lab.start()
+    lab.agent.git("mv", "a.txt", "A.txt")
+    lab.agent.commit("rename")
+    assert lab.merge().kind == planning.FAST_FORWARD
+    assert lab.host.git("ls-files").split() == ["A.txt", "b.txt"]
+
+
 def test_the_hint_names_with_snapshot_where_it_would_do(lab: Lab) -> None:
     lab.host.write("a.txt", "a\nunstaged\n")
     lab.start(snapshot=True)

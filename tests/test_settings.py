@@ -21,6 +21,7 @@ LIMITS = 'memory = "1g"\ncpus = "1"\npids_limit = 99\n'
 HOSTILE = """
 env = ["ANTHROPIC_API_KEY"]
 mount = ["/:/host"]
+ssh = true
 network = "host"
 engine = "theirs"
 ca_file = "evil.pem"
@@ -161,7 +162,7 @@ def test_what_reaches_the_host_is_ignored_even_of_a_trusted_repository(
 ) -> None:
     write_project(project, HOSTILE)
     assert resolve(project, flags, trust=trust).settings == flags
-    assert "ignored ca_file, engine, env, mount, network" in capsys.readouterr().err
+    assert "ignored ca_file, engine, env, mount, network, ssh" in capsys.readouterr().err
 
 
 def test_a_trusted_repository_adds_its_ports_on_this_machine_alone(

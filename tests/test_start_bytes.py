@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import subprocess
@@ -75,6 +76,37 @@ def test_every_file_arrives_as_it_is(autocrlf: str, cli: Cli, image: str, tmp_pa
         assert session.inside("git status --porcelain; git remote; git stash list") == ""
         assert session.inside("git rev-list --count HEAD") == "3\n"
         assert session.inside("git fsck --full --strict 2>&1 | grep -v '^dangling' || :") == ""
+
+
+def test_what_git_for_windows_sets_comes_along(cli: Cli, image: str, tmp_path: Path) -> None:
+    """In the system's configuration, and of a new repository; what its installer has chosen.
+
+    gitforwindows.org's /etc/gitconfig: core.autocrlf=true, core.symlinks=false; and
+    git-init(1) there sets core.filemode=false and core.ignorecase=true.
+    """
+    system = tmp_path / "gitconfig"
+    system.write_text("[core]\n\tautocrlf = true\n\tsymlinks = false\n\tfscache = true\n")
+    repo = make_repository(tmp_path / "r", {"lf": "a\nb\n", "run": "#!/bin/sh\n"})
+    (repo / "link").symlink_to("lf")
+    (repo / "run").chmod(0o755)
+    git(repo, "add", "--all")
+    git(repo, "commit", "-qm", "More")
+    git(repo, "config", "core.filemode", "false")
+    git(repo, "config", "core.ignorecase", "true")
+    # As its checkout makes them.
+    (repo / "lf").write_bytes(b"a\r\nb\r\n")
+    (repo / "run").write_bytes(b"#!/bin/sh\r\n")
+    (repo / "run").chmod(0o644)
+    (repo / "link").unlink()
+    (repo / "link").write_bytes(b"lf")
+    (repo / "new").write_bytes(b"n\r\n")
+    on_windows = functools.partial(cli, GIT_CONFIG_SYSTEM=str(system))
+    with git_session(on_windows, repo) as session:
+        assert session.inside("git status --porcelain; git config core.autocrlf") == "true\n"
+        shown = session.inside(r"readlink link; test -x run && cat lf run new | tr '\r' '%'")
+        assert shown == "lf\na%\nb%\n#!/bin/sh%\nn%\n"
+        assert session.inside("git show --stat --format= HEAD").split()[0] == "new"
+        assert session.inside("git show HEAD:new | wc -c").strip() == "2"
 
 
 def test_a_large_file_arrives_in_little_memory(cli: Cli, image: str, tmp_path: Path) -> None:

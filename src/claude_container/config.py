@@ -50,6 +50,7 @@ class Settings:
     identity: str | None = None
     include: tuple[str, ...] = ()
     token_store: Literal["file", "keyring"] | None = None
+    ssh: bool | None = None  # lend the ssh agent to the container
     fetch_limit: str | int | None = None  # bytes out of a session in one fetch
     fetch_timeout: str | int | None = None  # seconds that it may say nothing meanwhile
 

@@ -273,6 +273,7 @@ def check(repository: Repository, planned: Plan) -> None:
     if not planned.in_place:
         return
     ready.check_operation(repository)
+    ready.check_twins(repository, planned.snapshot or planned.before, _touched(planned))
     if planned.snapshot:
         ready.check_overlap(repository, ready.Work((), ()), _touched(planned))
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +115,7 @@ class Touched:
 
     paths: frozenset[str]
     added: frozenset[str]
+    there: frozenset[str]  # those of the paths that are files in the end
     gitlinks: dict[str, str]  # the commit that a submodule is to be at
 
 
@@ -131,7 +133,9 @@ def between(repository: Repository, old: str, new: str) -> Touched:
 
 
 def _parsed(raw: bytes) -> Touched:
-    paths, added = set(), set()
+    paths: set[str] = set()
+    added: set[str] = set()
+    there: set[str] = set()
     gitlinks: dict[str, str] = {}
     fields = iter(os.fsdecode(raw).split("\0"))
     for field in fields:
@@ -141,10 +145,11 @@ def _parsed(raw: bytes) -> Touched:
             paths.add(path)
             if status == "A":
                 added.add(path)
+            (there.discard if status == "D" else there.add)(path)
             gitlinks.pop(path, None)
             if mode == "160000":
                 gitlinks[path] = id
-    return Touched(frozenset(paths), frozenset(added), gitlinks)
+    return Touched(frozenset(paths), frozenset(added), frozenset(there), gitlinks)
 
 
 def check_overlap(repository: Repository, found: Work, change: Touched) -> None:
@@ -152,8 +157,7 @@ def check_overlap(repository: Repository, found: Work, change: Touched) -> None:
 
     Ignored files too: git would overwrite them without a word (seen with 2.39).
     """
-    fold = repository.git("config", "--bool", "core.ignorecase", check=False).text == "true"
-    inside = _Paths(change.paths, fold=fold)
+    inside = _Paths(change.paths, _folding(repository) or str)
     overlap = [path for path in found.unstaged if inside.meets(path)]
     known = set(found.unstaged)
     overlap += [path for path in _ignored(repository, change.added) if path not in known]
@@ -165,16 +169,61 @@ def check_overlap(repository: Repository, found: Work, change: Touched) -> None:
         )
 
 
+def check_twins(repository: Repository, commit: str, change: Touched) -> None:
+    """Raises Refused if the files of a commit, changed like that, cannot all be checked out.
+
+    On a file system that does not tell `Readme` from `README` git writes one over the
+    other, and calls it changed from then on (clone warns of it, "paths have collided").
+    """
+    folded = _folding(repository)
+    if folded is None:
+        return
+    listed = repository.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).stdout
+    before = {os.fsdecode(path) for path in listed.split(b"\0") if path}
+    names: dict[str, set[str]] = {}
+    for path in (before - change.paths) | change.there:
+        names.setdefault(folded(path), set()).add(path)
+    # A file stands in the way of a folder of its name, too.
+    for name in list(names):
+        for folder in folders(name):
+            if folder in names:
+                names[folder] |= names[name]
+    brought = [same for same in names.values() if len(same) > 1 and same & change.there]
+    if brought:
+        raise Refused(
+            "the file system here takes names of these files for the same one",
+            evidence=lines(sorted(visible(", ".join(sorted(same))) for same in brought)),
+            hint="have one of each renamed in the session, or bring it to a branch that is not"
+            " checked out: --into BRANCH",
+        )
+
+
+def _folding(repository: Repository) -> Callable[[str], str] | None:
+    """How names are made alike that the file system takes for one; None where it takes none.
+
+    git found that out when it made the repository: core.ignorecase on macOS, Windows and
+    /mnt/c in WSL, core.precomposeunicode on macOS (git-config(1)).
+    """
+    wanted = ("config", "--type=bool", "--get-regexp", r"^core\.(ignorecase|precomposeunicode)$")
+    said = dict(row.split() for row in repository.git(*wanted, check=False).text.splitlines())
+    case, form = (said.get(f"core.{key}") == "true" for key in ("ignorecase", "precomposeunicode"))
+    if not case and not form:
+        return None
+
+    def folded(path: str) -> str:
+        path = path.casefold() if case else path
+        return unicodedata.normalize("NFC", path) if form else path
+
+    return folded
+
+
 class _Paths:
     """Paths, and the folders they are in."""
 
-    def __init__(self, paths: Collection[str], *, fold: bool) -> None:
-        self._fold = fold
+    def __init__(self, paths: Collection[str], folded: Callable[[str], str]) -> None:
+        self._folded = folded
         self._paths = {self._folded(path) for path in paths}
         self._folders = {folder for path in self._paths for folder in folders(path)}
-
-    def _folded(self, path: str) -> str:
-        return path.casefold() if self._fold else path
 
     def meets(self, path: str) -> bool:
         """Whether it is one of them, or one is a file where the other needs a folder."""

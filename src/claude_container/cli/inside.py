@@ -24,6 +24,10 @@ def run(call: Call, name: str, words: tuple[str, ...], flags: dict[str, Any]) ->
         if _is_running(engine, name):
             streams = Streams.own(interactive=not host.in_ci(os.environ))
             container = model.container_name(name)
+            if flags["ssh"]:
+                call.console.warn(
+                    f"session {name} runs already: it has the ssh agent if that was started with it"
+                )
             return engine.exec_attached(container, [*_INSIDE, *words], streams).code
         here = found.directory if found.directory.is_dir() else settings.working_directory()
         planned, _ = launch.plan(call, here, name, flags, token=False)

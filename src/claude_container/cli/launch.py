@@ -46,6 +46,7 @@ def command(call: Call, /, dockerfile: str | None, **flags: Any) -> int:
     """Run Claude Code in a container, in the current directory."""
     directory = settings.working_directory()
     settings.check_workspace(directory)
+    settings.check_reachable(directory)
     name = flags["session"]
     session = model.default_name(directory) if name is None else model.check_name(name)
     launch, engine = plan(call, directory, session, flags, dockerfile)
@@ -98,6 +99,7 @@ def plan(
         cpus=None if chosen.cpus is None else str(chosen.cpus),
         pids=DEFAULT_PIDS if chosen.pids_limit is None else chosen.pids_limit,
         ca=ca,
+        agent=settings.ssh_agent(call.console, chosen),
         identity=settings.identity(chosen.identity) or git.identity(),
         continue_="yes" if flags.get("continue_") else "no",
         rebuild=flags.get("build", False),

@@ -29,12 +29,12 @@ _OPTIONS = (
     click.option("--network", metavar="NAME", help="the engine's network; none cuts it off"),
     click.option("--memory", metavar="SIZE", help="at most this much memory, such as 4g"),
     click.option("--cpus", metavar="N", help="at most this many processors, such as 1.5"),
+    click.option("--ssh/--no-ssh", default=None, help="lend your ssh agent to the session"),
     click.option("--ca-file", metavar="PEM", help="a company's certificate, for build and run"),
 )
 _PORT = re.compile(
     r"(?:(?P<ip>\d+(?:\.\d+){3}|\[[0-9a-f:]+\]):)?(?P<host>\d+)(?::(?P<inner>\d+))?(?P<proto>/(?:tcp|udp))?"
 )
-_MOUNT = re.compile(r"(?P<source>.+?):(?P<target>/[^:]*)(?::(?P<mode>ro|rw))?")
 size = config.size
 _OURS = ("CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR", "CLAUDE_CONFIG_DIR")
 
@@ -182,11 +182,35 @@ def working_directory() -> Path:
 def check_workspace(directory: Path) -> None:
     """Raise UsageError for a directory that an agent must not have: it would have our files."""
     ours = host.config_dir(os.environ)
-    if ours and (ours.resolve().is_relative_to(directory) or directory == ours.resolve()):
+    if ours and host.holds(directory, ours.resolve()):
         raise UsageError(
             f"{directory} holds claude-container's own settings, and may hold its token",
             hint="an agent must not have these: launch in a project's directory",
         )
+
+
+def check_reachable(directory: Path) -> None:
+    """Raise UsageError where the engine is known to be on a machine that has not this directory."""
+    behind = host.behind(os.environ)
+    if behind.machine:
+        raise UsageError(
+            f"the engine is on {behind.machine}, and would mount that machine's {directory}",
+            evidence=f"docker's address is {behind.address}",
+            hint="claude-container start NAME works there: a session's copy travels by git",
+        )
+
+
+def ssh_agent(console: Console, chosen: Settings) -> host.Agent | None:
+    """The ssh agent, where it is to be lent and can be; a warning where it only is to be."""
+    if not chosen.ssh:
+        return None
+    try:
+        return host.find_agent(os.environ, host.behind(os.environ), host.platform())
+    except host.NoAgent as error:
+        console.warn(f"without ssh: {error.what}")
+        if error.hint:
+            console.hint(error.hint)
+        return None
 
 
 def environment(words: tuple[str, ...]) -> dict[str, str]:
@@ -220,13 +244,13 @@ def mounts(words: tuple[str, ...], directory: Path) -> tuple[Bind, ...]:
 
 
 def _mount(word: str, directory: Path) -> Bind:
-    match = _MOUNT.fullmatch(word)
-    if not match:
+    found = host.split_mount(word, host.platform())
+    if not found:
         raise UsageError(f"--mount {word!r} is not SRC:DST[:ro]", hint="DST is an absolute path")
-    source = directory / _expanded(match["source"])
+    source = directory / _expanded(found[0])
     if not os.path.exists(source):
         raise UsageError(f"--mount: there is no {source}")
-    return Bind(str(source.resolve()), match["target"], match["mode"] == "ro")
+    return Bind(str(source.resolve()), *found[1:])
 
 
 def publish(word: str, *, only_local: bool = False) -> str:

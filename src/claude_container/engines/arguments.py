@@ -5,11 +5,47 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 
-from claude_container import process
 from claude_container.engines.base import Bind, VolumeMount
 from claude_container.errors import UsageError
+
+# What a client reads of its own environment, and must not see another value of.
+_CLIENTS = re.compile(
+    r"(DOCKER|CONTAINER|BUILDKIT|BUILDX|COMPOSE)_.*|HOME|PATH|PATHEXT|USERPROFILE|SYSTEMROOT"
+    r"|(APP|LOCALAPP|PROGRAM)DATA|TE?MP|TMPDIR|(HTTPS?|NO|ALL)_PROXY|SSH_AUTH_SOCK|SSL_CERT_\w+",
+    re.IGNORECASE,
+)
+
+
+def environment(
+    env: Mapping[str, str], ours: Mapping[str, str], *, windows: bool
+) -> tuple[list[str], bytes | None, dict[str, str | None]]:
+    """What brings `env` into a container: flags, standard input, and changes for the client.
+
+    No value is in an argv. What our own environment holds already goes by name alone; the
+    rest goes through `--env-file /dev/stdin`, since the client itself reads variables such
+    as PATH and DOCKER_HOST and must not see another value of them. Windows has no
+    /dev/stdin: there the client gets the values, by name, and its own names alone show.
+    Raises UsageError for a value with a line break, which an --env-file cannot hold.
+    """
+    named = [name for name, value in env.items() if ours.get(name) == value]
+    rest = {name: value for name, value in env.items() if name not in named}
+    flags = [f"--env={name}" for name in named]
+    if windows:
+        given = {name: value for name, value in rest.items() if not _CLIENTS.fullmatch(name)}
+        flags += [f"--env={n}" if n in given else f"--env={n}={v}" for n, v in rest.items()]
+        return flags, None, {**given}
+    if broken := [name for name, value in rest.items() if "\n" in value or "\r" in value]:
+        raise UsageError(
+            f"the value of {broken[0]} holds a line break",
+            hint=f"export {broken[0]}=… and pass it by name: --env {broken[0]}",
+        )
+    if not rest:
+        return flags, None, {}
+    lines = "".join(f"{name}={value}\n" for name, value in rest.items())
+    return [*flags, "--env-file", "/dev/stdin"], os.fsencode(lines), {}
 
 
 def mount(mount: Bind | VolumeMount) -> str:
@@ -31,27 +67,6 @@ def csv_line(fields: Sequence[str]) -> str:
     # Until Python 3.13 a line break is quoted only if it is in the line's own end.
     csv.writer(line, lineterminator="\r\n").writerow(fields)
     return line.getvalue().removesuffix("\r\n")
-
-
-def environment(env: Mapping[str, str]) -> tuple[list[str], bytes | None]:
-    """Flags and standard input that bring `env` in with no value in any argv.
-
-    What our own environment holds already goes by name alone; the rest goes
-    through `--env-file /dev/stdin`, since the client itself reads variables
-    such as PATH and DOCKER_HOST and must not see another value of them.
-    """
-    ours = process.environment()
-    named = [name for name, value in env.items() if ours.get(name) == value]
-    lines = [f"{name}={value}" for name, value in env.items() if name not in named]
-    if broken := [line.split("=")[0] for line in lines if "\n" in line or "\r" in line]:
-        raise UsageError(
-            f"the value of {broken[0]} holds a line break",
-            hint=f"export {broken[0]}=… and pass it by name: --env {broken[0]}",
-        )
-    flags = [f"--env={name}" for name in named]
-    if not lines:
-        return flags, None
-    return [*flags, "--env-file", "/dev/stdin"], os.fsencode("\n".join([*lines, ""]))
 
 
 def filters(having: Mapping[str, str | None]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from claude_container import process
@@ -110,10 +111,12 @@ class CliEngine:
             argv += ["--mount", arguments.mount(mount)]
         argv += ["--tty"] if spec.tty else []
         argv += [] if spec.logged else ["--log-driver", "none"]
-        flags, env_file = arguments.environment(spec.env)
+        windows = sys.platform == "win32"
+        ours = process.environment()
+        flags, input, env = arguments.environment(spec.env, ours, windows=windows)
         entry, *rest = spec.command
         argv += [*flags, "--entrypoint", entry, spec.image, *rest]
-        return self.call(*argv, input=env_file).text.splitlines()[-1]
+        return self.call(*argv, input=input, env=env).text.splitlines()[-1]
 
     def copy_in(self, container: str, archive: bytes) -> None:
         # docker's default; podman's gives everything to the container's user.

@@ -10,7 +10,7 @@ set -eu
 here=/run/claude-container
 image_path=$PATH
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# Sets host_uid, host_gid, state, workspace.
+# Sets host_uid, host_gid, state, workspace, agent, agent_is_roots.
 # shellcheck disable=SC1091
 . "$here/launch"
 
@@ -99,6 +99,17 @@ if [ -s "$here/ca.crt" ]; then
     done
     export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$here/ca.crt}"
     export SSL_CERT_FILE="${SSL_CERT_FILE:-$bundle}" REQUESTS_CA_BUNDLE="${REQUESTS_CA_BUNDLE:-$bundle}"
+fi
+
+# The ssh agent. A virtual machine's own socket is root's in there, and is made over to
+# the user; any other is the user's on the host, and nothing of it may change.
+if [ "$agent_is_roots" = yes ] && [ "$(stat -c %u "$agent")" != "$uid" ]; then
+    chown "$uid" "$agent" || :
+fi
+if [ -f "$here/known_hosts" ]; then
+    mkdir -p /etc/ssh
+    touch /etc/ssh/ssh_known_hosts
+    add /etc/ssh/ssh_known_hosts "$(cat "$here/known_hosts")"
 fi
 
 # The token goes from a root-only file into an anonymous pipe: a named one, or a

@@ -4,7 +4,7 @@
 # claude. What lies in the state and the workspace may be an agent's; it can harm
 # no more here than claude itself could.
 set -eu
-# Sets session, state, workspace, project, continue, git.
+# Sets session, state, workspace, project, continue, git, agent.
 # shellcheck disable=SC1091
 . /run/claude-container/launch
 
@@ -18,6 +18,9 @@ fail() {
 # is called here with the token's pipe still open.
 image_path=$1 what=$2
 shift 2
+if [ -n "$agent" ] && ! [ -w "$agent" ]; then
+    echo "⚠ without ssh: the agent's socket cannot be used by uid $(id -u) in this container" >&2
+fi
 if [ "$what" = command ]; then
     export PATH="$image_path"
     exec "$@"

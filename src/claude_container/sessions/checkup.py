@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import uuid
 from collections.abc import Callable, Mapping
@@ -43,13 +44,11 @@ def look(
     `choose` decides on the image as a launch would do it; each of `sees` tells
     what it sees of the thing it is named for. A check fails with what they raise.
     """
-    checks = [Check("platform", OK, f"{host.platform()}, Python {platform.python_version()}")]
+    checks = [_platform(host.platform())]
     info = None
     try:
         info = engine.info()
-        rootless = ", rootless" if info.rootless else ""
-        seen = f"{info.name} {info.version} (client {info.client_version}), {info.system}{rootless}"
-        checks.append(Check("engine", OK, seen))
+        checks.append(_engine(info, host.behind(os.environ)))
     except ClaudeContainerError as error:
         checks.append(_failed("engine", error))
     for name, see in sees.items():
@@ -64,6 +63,29 @@ def look(
     except ClaudeContainerError as error:
         checks.append(_failed("image", error))
     return checks
+
+
+def _platform(name: str) -> Check:
+    seen = f"{name}, Python {platform.python_version()}"
+    if name == "wsl 1":
+        hint = "it has no Linux kernel to run containers on: wsl --set-version DISTRIBUTION 2"
+        return Check("platform", WARN, seen, hint)
+    if name == "windows":
+        hint = "git sessions need WSL 2 there (docs/platforms.md)"
+        return Check("platform", WARN, seen, hint)
+    return Check("platform", OK, seen)
+
+
+def _engine(info: EngineInfo, behind: host.Behind) -> Check:
+    seen = f"{info.name} {info.version} (client {info.client_version}), {info.system}"
+    if behind.kind and behind.kind not in seen:
+        seen += f", {behind.kind}"
+    if info.rootless:
+        seen += ", rootless"
+    if behind.machine:
+        hint = "it cannot mount a directory of this machine; claude-container start NAME works"
+        return Check("engine", WARN, f"{seen}, on {behind.machine}", hint)
+    return Check("engine", OK, seen)
 
 
 def _failed(name: str, error: ClaudeContainerError) -> Check:

@@ -61,6 +61,7 @@ class Launch:
     cpus: str | None = None
     pids: int = DEFAULT_PIDS
     ca: bytes = b""
+    agent: host.Agent | None = None
     identity: tuple[str, str] | None = None
     continue_: str = "no"
     volume: str | None = None
@@ -167,6 +168,9 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
         # Made by this mount, it is none of a session's: that was deleted just now.
         stray = {model.KIND: model.STRAY_KIND, model.SESSION: launch.session}
         workspace = VolumeMount(launch.volume, model.WORKSPACE, stray)
+    # Not read-only: rootless docker 20.10 then fails to `cp` if the socket lies in a nosuid
+    # mount, which /run/user is.
+    agent = (Bind(launch.agent.socket, model.AGENT),) if launch.agent else ()
     return ContainerSpec(
         image=launch.image.name,
         name=model.container_name(launch.session),
@@ -176,7 +180,7 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
             *(("command", *launch.command) if launch.command else _CLAUDE + launch.claude_args),
         ),
         labels={**labels, model.KIND: kind, model.LAUNCHER: host.launcher_id()},
-        env=launch.env,
+        env={**({"SSH_AUTH_SOCK": model.AGENT} if agent else {}), **launch.env},
         mounts=(
             workspace,
             VolumeMount(
@@ -184,6 +188,7 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
                 model.STATE,
                 {**labels, model.KIND: model.STATE_KIND},
             ),
+            *agent,
             *launch.mounts,
         ),
         publish=launch.publish,
@@ -208,5 +213,6 @@ def _payload(launch: Launch) -> Payload:
         continue_=launch.continue_,
         git=bool(launch.volume),
         ca=launch.ca,
+        agent=launch.agent,
         managed_settings=pins.managed_settings(launch.env, ca=bool(launch.ca)),
     )

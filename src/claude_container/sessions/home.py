@@ -25,7 +25,7 @@ def at(common: Path) -> Repository | None:
     asked = git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=common, check=False)
     found = os.fsdecode(asked.stdout).rstrip("\n")
     # An empty folder inside of another repository is part of that one.
-    if asked.code != 0 or Path(found).resolve() != common:
+    if asked.code != 0 or not common.samefile(found):
         return None
     return Repository(top=common, git_dir=common, common=common, branch=None, head=None)
 

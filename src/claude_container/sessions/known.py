@@ -40,7 +40,8 @@ class Session:
         if repository.common == self.repository:
             return True
         if self.repository.exists():
-            return False
+            # Where case does not count, one folder has many spellings.
+            return self.repository.samefile(repository.common)
         return repository.commit(our_ref(self.name, "base")) is not None
 
 

@@ -42,6 +42,8 @@ BASE = PREFIX + "base"  # the commit it began with; refs/claude-container/NAME/b
 VOLUME_LABELS = (KIND, SESSION, REPOSITORY, DIRECTORY, BRANCH, BASE, CREATED, LAUNCH)
 
 WORKSPACE = refs.WORKSPACE
+# The ssh agent, where Docker Desktop's documentation has it as well.
+AGENT = "/run/host-services/ssh-auth.sock"
 STATE = "/var/lib/claude-container/state"
 
 

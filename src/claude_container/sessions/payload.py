@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from claude_container.archive import Entry, tar
 from claude_container.git import quoted
+from claude_container.host import Agent
 from claude_container.images import RECIPES
 from claude_container.sessions import model
 
@@ -30,6 +31,7 @@ class Payload:
     continue_: str = "no"
     git: bool = False  # the workspace is a clone
     ca: bytes = b""
+    agent: Agent | None = None  # an ssh agent whose socket is mounted
     managed_settings: str = "{}"
 
     def archive(self) -> bytes:
@@ -50,6 +52,8 @@ class Payload:
             entries.append((f"{_HERE}/token", 0o600, self.token.encode()))
         if self.ca:
             entries.append((f"{_HERE}/ca.crt", 0o644, self.ca))
+        if self.agent and self.agent.known_hosts:
+            entries.append((f"{_HERE}/known_hosts", 0o644, self.agent.known_hosts))
         return tar(entries)
 
     def _launch(self) -> str:
@@ -64,6 +68,8 @@ class Payload:
             "project": model.WORKSPACE.replace("/", "-"),
             "continue": self.continue_,
             "git": "yes" if self.git else "no",
+            "agent": model.AGENT if self.agent else "",
+            "agent_is_roots": "yes" if self.agent and self.agent.in_vm else "no",
         }
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 

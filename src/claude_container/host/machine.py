@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 # Set by every GitHub and GitLab runner, and CI by nearly all others.
 CI_VARIABLES = ("CI", "GITHUB_ACTIONS", "GITLAB_CI")
@@ -31,10 +31,16 @@ _WINDOWS_IDS = (1000, 1000)
 
 
 def platform(system: str = sys.platform, release: str | None = None) -> str:
-    """linux, wsl, macos, windows, or the system's own name for itself."""
+    """linux, wsl 1, wsl 2, macos, windows, or the system's own name for itself.
+
+    A release is 4.4.0-19041-Microsoft in WSL 1 and 5.15.153.1-microsoft-standard-WSL2 in
+    WSL 2 (github.com/microsoft/WSL/issues/4555); WSL 2 with a kernel of one's own is linux.
+    """
     if system.startswith("linux"):
         release = os.uname().release if release is None else release
-        return "wsl" if "microsoft" in release.lower() else "linux"
+        if "microsoft" in release.lower():
+            return "wsl 1" if release.endswith("-Microsoft") else "wsl 2"
+        return "linux"
     return {"darwin": "macos", "win32": "windows", "cygwin": "windows"}.get(system, system)
 
 
@@ -51,13 +57,25 @@ def in_ci(environ: Mapping[str, str]) -> bool:
 
 def config_dir(environ: Mapping[str, str]) -> Path | None:
     """Where the user's own files of ours lie, or None where the user has no home."""
-    if platform() == "windows" and environ.get("APPDATA"):
-        return Path(environ["APPDATA"]) / "claude-container"
-    xdg = environ.get("XDG_CONFIG_HOME", "")
-    if os.path.isabs(xdg):
-        return Path(xdg) / "claude-container"
+    found = config_path(environ, platform(), home())
+    return Path(found) if found else None
+
+
+def config_path(environ: Mapping[str, str], system: str, home: PurePath | None) -> PurePath | None:
+    """That folder by the rules of a platform: %APPDATA%, else XDG_CONFIG_HOME, else ~/.config."""
+    kind = PureWindowsPath if system == "windows" else PurePosixPath
+    if system == "windows" and environ.get("APPDATA"):
+        return kind(environ["APPDATA"]) / "claude-container"
+    xdg = kind(environ.get("XDG_CONFIG_HOME", ""))
+    if xdg.is_absolute():
+        return xdg / "claude-container"
+    return home / ".config" / "claude-container" if home else None
+
+
+def home() -> Path | None:
+    """The user's home directory, or None where there is none."""
     try:
-        return Path.home() / ".config" / "claude-container"
+        return Path.home()
     except RuntimeError:
         return None
 
