@@ -179,9 +179,7 @@ def test_the_documentation_names_every_input_and_output() -> None:
 def test_the_modules_that_windows_runs_need_nothing_of_unix() -> None:
     workflow = actions.load(ROOT / ".github" / "workflows" / "test.yml")
     listed = workflow["jobs"]["windows"]["env"]["TESTS"].split()
-    there = [path for path in listed if (ROOT / path).exists()]
-    assert len(there) >= 2
-    argv = [sys.executable, "-c", _WITHOUT_UNIX, "-p", "no:cacheprovider", *there]
+    argv = [sys.executable, "-c", _WITHOUT_UNIX, "-p", "no:cacheprovider", *listed]
     ran = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
