@@ -31,7 +31,7 @@ class UsageError(ClaudeContainerError):
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP reached the launcher.
+    """SIGTERM, SIGHUP or SIGQUIT reached the launcher.
 
     Like KeyboardInterrupt it is no `Exception`: nothing but cleaning up may
     catch it. The exit code is the shell's own: 128 + the signal's number.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+_SECONDS = 3.0  # that one waits at most: an engine that hangs must not hang us
 
 
 @contextlib.contextmanager
@@ -17,8 +19,10 @@ def held_back() -> Iterator[Callable[[], None]]:
     """Take note of ^C, TERM and HUP inside; what this yields lets them act, once outside.
 
     For starting a process: until `subprocess.Popen` has returned nobody knows of the child, so
-    an exception then would leave it running. Only the main thread meets signals.
+    an exception then would leave it running. And for clearing up, which a terminal that closes
+    interrupts more than once. Only the main thread meets signals.
     """
+    until = time.monotonic() + _SECONDS
     came: list[tuple[Any, int, FrameType | None]] = []
     saved: dict[int, Any] = {}
 
@@ -27,6 +31,8 @@ def held_back() -> Iterator[Callable[[], None]]:
             handler(signum, frame)
 
     def note(signum: int, frame: FrameType | None) -> None:
+        if time.monotonic() > until:
+            saved[signum](signum, frame)
         came.append((saved[signum], signum, frame))
 
     if threading.current_thread() is threading.main_thread():

@@ -32,56 +32,79 @@ def terminal_restored() -> Iterator[None]:
 
 
 def read_hidden(seconds: float, given_up: Callable[[], bool]) -> str | None:
-    """A line typed at the terminal on stdin, which does not show it.
+    """What is typed or pasted at the terminal on stdin, which does not show it, up to Enter.
 
-    None when `seconds` are over or `given_up` says so. Raises EOFError at the input's end
-    and KeyboardInterrupt; the terminal's modes are put back whatever happens.
+    A paste of several lines is one: Enter counts once nothing follows it. None when `seconds`
+    are over or `given_up` says so. Raises EOFError at the input's end, KeyboardInterrupt at ^C;
+    the terminal's modes are put back whatever happens.
     """
     until = time.monotonic() + seconds
+    typed = ""
+    with terminal_restored(), _keys() as pressed:
+        while time.monotonic() < until and not given_up():
+            keys = pressed(_LOOK)
+            if not keys and typed.endswith("\n"):
+                return typed.strip()
+            for key in keys:
+                typed = _edited(typed, key)
+    return None
 
-    def waiting() -> bool:
-        return time.monotonic() < until and not given_up()
 
+def _edited(typed: str, key: str) -> str:
+    """The line after one more key. The terminal itself would do this, but a line at a time."""
+    if key in "\b\x7f":
+        return typed[:-1]
+    if key == "\x15":  # ^U
+        return ""
+    if key == "\x04" and not typed:
+        raise EOFError
+    return typed + key
+
+
+@contextlib.contextmanager
+def _keys() -> Iterator[Callable[[float], str]]:
+    """Keys as they come, unseen: what is yielded waits so many seconds for some ("": none)."""
     try:
         import termios
     except ImportError:
-        return _read_console(waiting)
+        yield _console_keys
+        return
     import select
 
-    with terminal_restored():
-        typed = b""
-        while waiting():
+    def pressed(seconds: float) -> str:
+        try:
             # Each time: after ^Z and fg it is the shell that had set them.
             modes = termios.tcgetattr(0)
-            if modes[3] & termios.ECHO:
-                modes[3] &= ~termios.ECHO
+            if modes[3] & (termios.ECHO | termios.ICANON):
+                modes[3] &= ~(termios.ECHO | termios.ICANON)
                 termios.tcsetattr(0, termios.TCSADRAIN, modes)
-            if select.select([0], [], [], _LOOK)[0]:
-                if not (piece := os.read(0, 4096)):
-                    raise EOFError
-                typed += piece
-                if typed.endswith(b"\n"):
-                    return typed.decode(errors="replace").strip()
-    return None
+            if not select.select([0], [], [], seconds)[0]:
+                return ""
+            keys = os.read(0, 4096)
+        except (OSError, termios.error):  # the terminal is gone
+            raise EOFError from None
+        if not keys:
+            raise EOFError
+        return keys.decode(errors="replace")
+
+    yield pressed
 
 
-def _read_console(waiting: Callable[[], bool]) -> str | None:
-    """The same on a Windows console, where a key is taken as it comes. Not run here."""
+def _console_keys(seconds: float) -> str:
+    """The same on a Windows console. Not run here."""
     import msvcrt
 
-    typed = ""
-    while waiting():
-        if not msvcrt.kbhit():  # type: ignore[attr-defined]
-            time.sleep(_LOOK / 10)
-        elif (key := msvcrt.getwch()) in "\r\n":  # type: ignore[attr-defined]
-            return typed.strip()
-        elif key == "\x03":
-            raise KeyboardInterrupt
-        elif key == "\x1a":
-            raise EOFError
-        else:
-            typed = typed[:-1] if key == "\b" else typed + key
-    return None
+    until = time.monotonic() + seconds
+    while not msvcrt.kbhit():  # type: ignore[attr-defined]
+        if time.monotonic() > until:
+            return ""
+        time.sleep(0.01)
+    key: str = msvcrt.getwch()  # type: ignore[attr-defined]
+    if key == "\x03":
+        raise KeyboardInterrupt
+    if key == "\x1a":  # ^Z ends input there
+        raise EOFError
+    return "\n" if key == "\r" else key
 
 
 def visible(text: str) -> str:

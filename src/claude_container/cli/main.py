@@ -169,6 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     console = Console()
     _catch_signals()
+    _leave_no_core()
     try:
         code = cli.main(
             words[:split],
@@ -236,13 +237,22 @@ def _defect() -> ClaudeContainerError:
     )
 
 
+def _leave_no_core() -> None:
+    """Have the system write no memory of ours to a disk, in which there may be a token."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def _catch_signals() -> None:
-    """Let TERM and HUP unwind the stack as ^C does, so that whatever is open is closed."""
+    """Let TERM, HUP and QUIT unwind the stack as ^C does, so that whatever is open is closed."""
 
     def end(signum: int, frame: FrameType | None) -> None:
         raise Terminated(signum)
 
-    for name in ("SIGTERM", "SIGHUP"):
+    for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
         signum = getattr(signal, name, None)
         # HUP is ignored under nohup, and stays so.
         if signum and signal.getsignal(signum) is not signal.SIG_IGN:

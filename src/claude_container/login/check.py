@@ -23,7 +23,7 @@ export CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR=3 CLAUDE_CODE_MAX_RETRIES=0
 exec timeout {_SECONDS} claude -p 'Say ok.' --model haiku --tools '' --output-format json \
     --no-session-persistence --strict-mcp-config
 """
-_REFUSALS = (401, 403)
+_REFUSAL = 401  # and not 403, which is what a company's proxy says, too
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read(code: int, output: str, token: str) -> Verdict:
         if not answer["is_error"]:
             return Verdict(WORKS)
         said = visible(redact(str(answer.get("result", "")).replace(token, "[token]")))
-        status = REFUSED if answer.get("api_error_status") in _REFUSALS else UNKNOWN
+        status = REFUSED if answer.get("api_error_status") == _REFUSAL else UNKNOWN
         return Verdict(status, said)
     if code == 124:
         return Verdict(UNKNOWN, f"no answer within {_SECONDS} s")

@@ -12,6 +12,7 @@ from claude_container import host, images
 from claude_container.archive import Entry, tar
 from claude_container.engines.base import ContainerSpec, Engine, EngineError, ImageMissing
 from claude_container.images import RECIPES
+from claude_container.interrupts import held_back
 from claude_container.sessions import model, pins
 
 
@@ -66,5 +67,6 @@ def container(
         yield name
     finally:
         # On an engine that is gone the next command does it.
-        with contextlib.suppress(EngineError):
+        with held_back() as let_act, contextlib.suppress(EngineError):
             place.engine.remove(name)
+        let_act()

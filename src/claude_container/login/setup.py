@@ -25,7 +25,7 @@ HOSTS = ("platform.claude.com", "api.anthropic.com")
 _UNREACHABLE = 97  # recipes/login.sh
 _QUIET = 0.4  # seconds without a byte after which a screen is whole (measured: less than 0.1)
 _START_SECONDS = 90.0  # two hosts asked, at most 20 s each, and claude's start
-_EXCHANGE_SECONDS = 120.0
+_ANSWER_SECONDS = 120.0
 # Alone, some keys are commands: c copies the address.
 _CODE = re.compile(r"[\x21-\x7e]{8,2000}")
 
@@ -93,16 +93,22 @@ class Setup:
         code = re.sub(r"\s", "", code)  # of a copy over two lines
         if not _CODE.fullmatch(code):
             raise CodeRefused("that is no code; copy all of it, including the # in the middle")
-        # Code and Enter in one go would count as a paste of both.
+        # Code and Enter in one go would count as a paste of both. So Enter waits until the code
+        # shows, which also takes an earlier refusal off the screen.
+        before = self._screen.lines
         self._type(code.encode())
-        self._wait(lambda: True, _START_SECONDS)
+        self._wait(
+            lambda: self._screen.lines != before and self._screen.refusal is None, _ANSWER_SECONDS
+        )
         self._type(b"\r")
-        self._wait(lambda: self._screen.refusal is not None, _EXCHANGE_SECONDS)
+        self._wait(lambda: self._screen.refusal is not None, _ANSWER_SECONDS)
         if (said := self._screen.refusal) is not None and not self.ended:
             raise CodeRefused(visible(redact(said.replace(code, "…"))))
         self._check_running(well=0)
+        if not self.ended:
+            raise LoginError(f"claude gave no answer to the code within {_ANSWER_SECONDS:.0f} s")
         token = self._screen.token
-        if token is None or not self.ended:
+        if token is None:
             raise Unreadable("could not read the token")
         return token
 
@@ -132,7 +138,8 @@ class Setup:
             self._changed.notify()
 
     def _type(self, keys: bytes) -> None:
-        self._last_byte = time.monotonic()  # what it shows in answer is still to come
+        with self._changed:
+            self._last_byte = time.monotonic()  # what it shows in answer is still to come
         with contextlib.suppress(BrokenPipeError):  # what ended it is told by _check_running
             os.write(self._writing, keys)
 

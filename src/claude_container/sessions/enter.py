@@ -23,6 +23,7 @@ from claude_container.engines.base import (
     VolumeMount,
 )
 from claude_container.errors import ClaudeContainerError
+from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model, pins
 from claude_container.sessions.payload import Payload
@@ -117,7 +118,7 @@ def enter(
         raise
     except BaseException:
         # An engine that is gone cannot be cleaned up on; the next command does it.
-        with contextlib.suppress(EngineError):
+        with held_back(), contextlib.suppress(EngineError):
             leftovers.remove_launch(engine, id, started=started)
         raise
 
