@@ -150,13 +150,12 @@ def test_a_directory_that_is_gone_is_said(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "mode", "said"),
     [
-        (b"", 0o600, "is empty"),
         (f"{TOKEN}\n{TOKEN}\n".encode(), 0o600, "more than one word or line"),
         (TOKEN.encode(), 0o644, "hint: chmod 600"),
         (b"sk-ant-\xff", 0o600, "not UTF-8 text"),
         (None, 0o700, "is no regular file"),
     ],
-    ids=["empty", "two lines", "mode 644", "not UTF-8", "a folder"],
+    ids=["two lines", "mode 644", "not UTF-8", "a folder"],
 )
 def test_a_token_file_that_cannot_be_used_is_said(
     here: Cli, token_file: Path, content: bytes | None, mode: int, said: str

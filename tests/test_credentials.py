@@ -58,6 +58,12 @@ def test_no_file_is_no_token(tmp_path: Path, folder: str) -> None:
     assert find({}, tmp_path / folder) is None
 
 
+@pytest.mark.parametrize("content", [b"", b" \n\t\n"])
+def test_an_empty_file_is_no_token(tmp_path: Path, content: bytes) -> None:
+    write(tmp_path, content)
+    assert find({}, tmp_path) is None
+
+
 def test_without_a_home_there_is_only_the_variable() -> None:
     assert find({}, None) is None
     assert find({credentials.VARIABLE: TOKEN}, None)
@@ -66,8 +72,6 @@ def test_without_a_home_there_is_only_the_variable() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is empty"),
-        (b" \n\t\n", "is empty"),
         (f"{TOKEN}\n{TOKEN}\n".encode(), "more than one word or line"),
         (f"export TOKEN={TOKEN}".encode(), "more than one word or line"),
         (b"sk-ant-\xff\xfe-secret", "cannot read"),
@@ -98,7 +102,7 @@ def test_a_file_that_others_can_read_is_refused_with_the_chmod(tmp_path: Path, m
     file = write(tmp_path, TOKEN.encode(), mode)
     with pytest.raises(TokenError, match=f"mode {mode:04o}") as raised:
         find({}, tmp_path)
-    assert raised.value.hint == f"chmod 600 {file}"
+    assert raised.value.hint == f"chmod 600 {file}; or: {credentials.REPLACE}"
 
 
 def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:

@@ -295,7 +295,7 @@ def test_an_address_tells_what_is_behind(
 def test_the_default_socket_leads_to_one_of_them(
     target: str, kind: str, environ: dict[str, str]
 ) -> None:
-    found = host.behind(environ, {"/var/run/docker.sock": target}.__getitem__)
+    found = host.behind(environ, link={"/var/run/docker.sock": target}.__getitem__)
     assert (found.kind, found.machine) == (kind, "")
 
 
@@ -527,7 +527,9 @@ def checked() -> dict[str, checkup.Check]:
     def no_image() -> images.Choice:
         raise ClaudeContainerError("none is looked at here")
 
-    return {check.name: check for check in checkup.look(Memory(), no_image, {})}
+    engine = Memory()
+    engine.name = "docker"  # by which it is known what may be behind
+    return {check.name: check for check in checkup.look(engine, no_image, {})}
 
 
 # Importing

@@ -179,7 +179,7 @@ class TrustStore:
             return {}
         try:
             known = json.loads(self._path.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError) as error:
             raise ClaudeContainerError(

@@ -17,6 +17,7 @@ _USABLE = re.compile(r"[\x21-\x7e]{8,4096}")
 SETUP_TOKEN = re.compile(r"sk-ant-oat\d\d-[A-Za-z0-9_-]{30,300}")
 API_KEY = "ANTHROPIC_API_KEY is never passed by itself (--env ANTHROPIC_API_KEY does it)"
 _LOG_IN = "claude-container login gets one"
+REPLACE = "claude-container login --replace puts a new one there"
 
 
 class TokenError(ClaudeContainerError):
@@ -107,7 +108,7 @@ def save(token: str, kept: Store, *, replace: bool = False) -> None:
     if there is not None and not replace:
         raise AnotherToken(
             f"there is another token already: {kept.place}",
-            hint="--replace puts this one in its place",
+            hint="with --replace this one takes its place",
         )
     kept.write(token)
 
@@ -135,11 +136,12 @@ def shape(token: str) -> str:
 def checked(value: str, source: str) -> str:
     """The value, if it can be a token at all. Raises TokenError, which shows no part of it."""
     if not value:
-        raise TokenError(f"{source} is empty", hint=_LOG_IN)
+        raise TokenError(f"{source} is empty")
     if len(value.split()) > 1:
         raise TokenError(
-            f"{source} holds more than one word or line", hint="it must hold the token alone"
+            f"{source} holds more than one word or line",
+            hint=f"it must hold the token alone; {REPLACE}",
         )
     if not _USABLE.fullmatch(value):
-        raise TokenError(f"{source} does not hold a token", hint="was it copied whole?")
+        raise TokenError(f"{source} does not hold a token", hint=f"was it copied whole? {REPLACE}")
     return value

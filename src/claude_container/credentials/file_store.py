@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from claude_container.credentials import TokenError
+from claude_container.credentials import REPLACE, TokenError
 
 FILE_NAME = "token"
 _POSIX = sys.platform != "win32"  # Windows keeps neither owners nor modes of this kind
@@ -28,7 +29,7 @@ class FileStore:
 
     @property
     def place(self) -> str:
-        return str(self._path) if self._path else "a file, for want of a home directory"
+        return str(self._path) if self._path else "a home directory, of which there is none"
 
     def read(self) -> str | None:
         if self._path is None:
@@ -41,7 +42,7 @@ class FileStore:
             raise TokenError(f"cannot read {self._path}", evidence=str(error)) from error
         _check_file(self._path, seen)
         try:
-            return self._path.read_text().strip()
+            return self._path.read_text().strip() or None
         except UnicodeDecodeError:
             # The error itself would show the bytes it stumbled over.
             raise TokenError(f"cannot read {self._path}", evidence="not UTF-8 text") from None
@@ -65,7 +66,13 @@ class FileStore:
         if self._path is None:
             return False
         try:
-            self._path.unlink()
+            # Where a link of the user's own leads: the token is there, and the link stays, as
+            # it does in `write`.
+            token = Path(os.path.realpath(self._path))
+            # Of a process that was killed while it wrote.
+            for rest in token.parent.glob(f".{FILE_NAME}.*"):
+                rest.unlink(missing_ok=True)
+            token.unlink()
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
@@ -120,11 +127,11 @@ def _check_file(path: Path, seen: os.stat_result) -> None:
     if stat.S_IMODE(seen.st_mode) & 0o077:
         raise TokenError(
             f"{path} can be read by others (mode {stat.S_IMODE(seen.st_mode):04o})",
-            hint=f"chmod 600 {path}",
+            hint=f"chmod 600 {shlex.quote(str(path))}; or: {REPLACE}",
         )
     # Somebody else's token would hand them what is asked with it; root knows whose home it uses.
     if os.geteuid() and seen.st_uid not in (0, os.geteuid()):
-        raise TokenError(f"{path} belongs to another user (uid {seen.st_uid})")
+        raise TokenError(f"{path} belongs to another user (uid {seen.st_uid})", hint=REPLACE)
 
 
 def _check_way(path: Path) -> None:
@@ -148,14 +155,16 @@ def _check_way(path: Path) -> None:
             if stat.S_ISLNK(seen.st_mode):
                 open_to_all = False
             else:
-                group = 0 if seen.st_gid == os.getegid() else stat.S_IWGRP
+                own_group = seen.st_gid == os.getegid() and sys.platform != "darwin"  # staff: all
+                group = 0 if own_group else stat.S_IWGRP
                 writable = stat.S_ISDIR(seen.st_mode) and seen.st_mode & (group | stat.S_IWOTH)
                 open_to_all = bool(writable and not seen.st_mode & stat.S_ISVTX)
             if theirs or open_to_all:
                 why = f"belongs to uid {seen.st_uid}" if theirs else "can be changed by others"
+                mend = "" if theirs else f"chmod go-w {shlex.quote(str(place))}; or "
                 raise TokenError(
                     f"the token is not kept in {path.parent}: {place} {why}",
-                    hint="set XDG_CONFIG_HOME to a folder of your own",
+                    hint=f"{mend}set XDG_CONFIG_HOME to a folder of your own",
                 )
 
 

@@ -62,7 +62,7 @@ class KeyringStore:
             raise TokenError(
                 f"cannot {what} {self.place}",
                 evidence=redact(f"{type(error).__name__}: {error}".splitlines()[0]),
-                hint='is it unlocked? token_store = "file" keeps the token in a file instead',
+                hint='is there one, and is it unlocked? token_store = "file" uses a file instead',
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""What is behind the docker client: found out without asking it, since every launch does.
+"""What is behind the engine's client: found out without asking it, since every launch does.
 
 The client's own order (docker/cli, resolveContextName in cli/command/cli.go): DOCKER_HOST,
 then the context that DOCKER_CONTEXT names, then `currentContext` of ~/.docker/config.json.
@@ -48,11 +48,19 @@ class Behind:
     machine: str = ""
 
 
-def behind(environ: Mapping[str, str], link: Callable[[str], str] = os.path.realpath) -> Behind:
-    """What is behind docker here. Reads two small files at most, and fails for none.
+def behind(
+    environ: Mapping[str, str],
+    engine: str = "docker",
+    link: Callable[[str], str] = os.path.realpath,
+) -> Behind:
+    """What is behind an engine's client here. Reads two small files at most, and fails for none.
 
-    `link` tells where the default socket leads: macOS has there what was installed last.
+    `link` tells where docker's default socket leads: macOS has there what was installed last.
+    Of podman only CONTAINER_HOST is known, its word for DOCKER_HOST (podman(1)).
     """
+    if engine != "docker":
+        address = environ.get("CONTAINER_HOST", "")
+        return Behind(address, machine=_elsewhere(address))
     address = environ.get("DOCKER_HOST") or _of_context(environ)
     if address in ("", f"unix://{_DEFAULT_SOCKET}", "unix:///run/docker.sock"):
         address = f"unix://{link(_DEFAULT_SOCKET)}"

@@ -75,9 +75,11 @@ def config_path(environ: Mapping[str, str], system: str, home: PurePath | None) 
 def home() -> Path | None:
     """The user's home directory, or None where there is none."""
     try:
-        return Path.home()
+        found = Path.home()
     except RuntimeError:
         return None
+    # A relative HOME is another place in every directory, a repository for example.
+    return found if found.is_absolute() else None
 
 
 def cache_dir() -> Path | None:

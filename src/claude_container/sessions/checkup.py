@@ -48,7 +48,7 @@ def look(
     info = None
     try:
         info = engine.info()
-        checks.append(_engine(info, host.behind(os.environ)))
+        checks.append(_engine(info, host.behind(os.environ, engine.name)))
     except ClaudeContainerError as error:
         checks.append(_failed("engine", error))
     for name, see in sees.items():
