@@ -3,49 +3,52 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from typing import Any
 
 import click
 
-from claude_container import credentials, host
-from claude_container.cli import dialogue, settings
-from claude_container.cli.chosen import engine_option
+from claude_container import credentials
+from claude_container.cli import dialogue, launch, options, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
+from claude_container.credentials import NoToken
 from claude_container.login import check as checks
 
 _DAY = 86400
 _LASTS = 365  # days, as setup-token says (2.1.330)
 
 
-@click.group("auth")
+@click.group("auth", no_args_is_help=False)
 def command() -> None:
     """About the token that launches use."""
 
 
-@command.command("status")
+@command.command("status", short_help="tell where the token comes from, its shape and age")
 @click.option("--check", "ask", is_flag=True, help="see if it works: one smallest request")
-@engine_option
-@click.option("--network", metavar="NAME", help="the engine's network")
-@click.option("--ca-file", metavar="PEM", help="a company's certificate")
+@options.reaching
 @click.option("--json", "as_json", is_flag=True, help="the rows as JSON")
 @click.pass_obj
 def status(call: Call, /, ask: bool, as_json: bool, **flags: Any) -> int:
     """Tell where the token comes from, its shape and its age; never a part of it.
 
-    Exit code 1 if there is none, or, with --check, if it is not known to work.
+    Exit code 1 (in CI 2) if there is none, or, with --check, if it is not known to work.
     """
     console = call.console
     chosen = settings.resolve(
         console, settings.working_directory(), Settings(**flags), ask=False
     ).settings
-    store = dialogue.kept(chosen)
-    token = credentials.find(os.environ, store)
+    env = settings.environment(chosen.env)
+    try:
+        token = launch.find_token(env, chosen)
+    except NoToken:
+        if as_json:
+            console.answer(json.dumps({"source": None}, indent=2))
+        raise
     if token is None:
-        raise credentials.missing(ci=host.in_ci(os.environ), place=store.place, environ=os.environ)
+        return _other(call, launch.other_login(env), as_json=as_json) or int(ask)
+    store = dialogue.kept(chosen)
     saved = store.saved() if token.source == store.place else None
     rows: dict[str, Any] = {
         "source": token.source,
@@ -54,7 +57,7 @@ def status(call: Call, /, ask: bool, as_json: bool, **flags: Any) -> int:
         "days": None if saved is None else max(0, int(time.time() - saved)) // _DAY,
     }
     if ask:
-        where = dialogue.place(chosen, settings.environment(chosen.env))
+        where = dialogue.place(chosen, env)
         with (
             sweeping(console, where.engine),
             console.task("asking for one answer", quiet=True),
@@ -66,6 +69,15 @@ def status(call: Call, /, ask: bool, as_json: bool, **flags: Any) -> int:
     else:
         _show(call, rows)
     return int(ask and rows["check"] != checks.WORKS)
+
+
+def _other(call: Call, name: str | None, *, as_json: bool) -> int:
+    """Tell of the variable by which claude logs in without our token; nothing more is known."""
+    if as_json:
+        call.console.answer(json.dumps({"source": f"--env {name}"}, indent=2))
+    else:
+        call.console.done(f"claude logs in by {name} (env), and needs no token of ours")
+    return 0
 
 
 def _show(call: Call, rows: dict[str, Any]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from claude_container import host
+from claude_container.process import SECRET_VARIABLES
 
 # In WSL, whose own xdg-open is missing or finds nothing: wslu's, else Windows itself.
 _WSL = ("wslview", "explorer.exe")
@@ -41,7 +42,7 @@ def open_page(url: str) -> bool:
         return False
     import webbrowser
 
-    with contextlib.suppress(webbrowser.Error, OSError):
+    with contextlib.suppress(webbrowser.Error, OSError), _without_secrets():
         if program:
             return webbrowser.BackgroundBrowser(program).open(url)
         browser = webbrowser.get()
@@ -50,3 +51,13 @@ def open_page(url: str) -> bool:
         )
         return not in_terminal and browser.open(url)
     return False
+
+
+@contextlib.contextmanager
+def _without_secrets() -> Iterator[None]:
+    """The library spawns by itself, and what it spawns stays for long."""
+    held = {name: os.environ.pop(name) for name in SECRET_VARIABLES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(held)

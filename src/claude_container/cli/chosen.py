@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 
-import click
-
 from claude_container import config, engines, host
 from claude_container.engines.base import Engine
-
-engine_option = click.option("--engine", metavar="NAME", help="docker (the default) or podman")
 
 
 def engine(flag: str | None) -> Engine:

@@ -10,6 +10,7 @@ import click
 from claude_container import git
 from claude_container.cli import delete, listed, looking, session, settings, table
 from claude_container.cli.main import Call
+from claude_container.cli.options import engine_option
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
@@ -24,7 +25,7 @@ _KINDS = {SESSION: "session", CONVERSATION: "conversation", ORIGINAL: "original'
 @click.option("--merged", is_flag=True, help="only sessions of which nothing would be lost")
 @click.option("--older-than", metavar="AGE", help="only what was made before: 12h, 7d, 2w")
 @click.option("--yes", "-y", is_flag=True, help="delete what is shown without asking")
-@session.engine_option
+@engine_option
 @click.pass_obj
 def command(
     call: Call, /, merged: bool, older_than: str | None, yes: bool, engine: str | None

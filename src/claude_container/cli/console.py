@@ -94,10 +94,12 @@ class Console:
         click.echo(url, err=True, color=self._color)
 
     @contextlib.contextmanager
-    def task(self, text: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    def task(
+        self, text: str, *, quiet: bool = False, passing: bool = False
+    ) -> Iterator[Callable[[str], None]]:
         """Something slow: a spinner with its last line on a terminal, else a plain line a step.
 
-        `quiet` says nothing where there is no spinner, and nothing afterwards.
+        `passing` says nothing of it afterwards, `quiet` nothing where there is no spinner, either.
         """
         begun = time.monotonic()
         if self.terminal and self._color:
@@ -108,7 +110,7 @@ class Console:
                 self.doing(text)
             yield self._plain_step
         took = time.monotonic() - begun
-        if not quiet:
+        if not quiet and not passing:
             self.done(f"{text} ({took:.0f} s)" if took >= 1 else text)
 
     def _plain_step(self, line: str) -> None:

@@ -11,6 +11,7 @@ import click
 from claude_container import git
 from claude_container.cli import listed, looking, names, session, settings
 from claude_container.cli.main import Call
+from claude_container.cli.options import engine_option
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
@@ -25,7 +26,7 @@ from claude_container.sessions.remove import Losses
 @click.argument("names", nargs=-1, required=True, shell_complete=names.complete_any)
 @click.option("--force", "-f", is_flag=True, help="whatever is lost, running or not")
 @click.option("--repo", metavar="PATH", help="where the session's repository was moved to")
-@session.engine_option
+@engine_option
 @click.pass_obj
 def command(
     call: Call, /, names: tuple[str, ...], force: bool, repo: str | None, engine: str | None

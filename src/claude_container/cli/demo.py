@@ -11,9 +11,9 @@ import click
 
 from claude_container import engines, host, images
 from claude_container.cli import settings
-from claude_container.cli.chosen import engine_option
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
+from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
 from claude_container.demo import play
 

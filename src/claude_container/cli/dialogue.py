@@ -9,7 +9,7 @@ from claude_container import credentials, engines, host, images
 from claude_container.cli import browser, settings
 from claude_container.cli.console import Console
 from claude_container.config import Settings
-from claude_container.credentials import AnotherToken, Store, Token, TokenError
+from claude_container.credentials import Store, TokenError
 from claude_container.login import check as checks
 from claude_container.login.container import Place
 from claude_container.login.setup import CodeRefused, LoginError, Setup, Unreadable, setup
@@ -35,30 +35,30 @@ def place(chosen: Settings, env: Mapping[str, str] | None = None) -> Place:
     )
 
 
-def log_in(
-    console: Console, where: Place, store: Store, *, open_browser: bool, replace: bool = False
-) -> Token:
-    """Have the user sign in; check the new token, keep it, and return it.
+def sign_in(console: Console, where: Place, store: Store, *, open_browser: bool) -> str:
+    """Have the user sign in; return the new token, which was tried, and not kept yet.
 
-    Only for a terminal. Raises TokenError, LoginError, EngineError; then nothing was kept.
+    Only for a terminal. Raises TokenError, also where `store` could not keep one, LoginError
+    and EngineError.
     """
     store.prepare()
     try:
-        token = _sign_in(console, where, open_browser=open_browser)
+        token = _converse(console, where, open_browser=open_browser)
     except Unreadable as error:
         console.warn(f"{error.what}; paste it here")
-        prints = f"{where.engine.name} run --rm -it {where.image.name} claude setup-token"
-        console.hint(f"this prints one: {prints}")
+        network = ["--network", where.network] if where.network else []
+        # The engine would keep what it prints.
+        run = [where.engine.name, "run", "--rm", "-it", "--log-driver", "none", *network]
+        console.hint(f"this prints one: {' '.join([*run, where.image.name, 'claude setup-token'])}")
         token = paste(console)
     _check(console, where, token)
-    try:
-        credentials.save(token, store, replace=replace)
-    except AnotherToken as error:
-        # Of another login, in the meantime.
-        console.warn(f"{error.what}; the new one is not saved, and is used this once")
-        return Token(token, "this login")
+    return token
+
+
+def keep(console: Console, token: str, store: Store, *, replace: bool = False) -> None:
+    """Keep a token, and say so. Raises AnotherToken, TokenError."""
+    credentials.save(token, store, replace=replace)
     console.done(f"token saved to {store.place}")
-    return Token(token, store.place)
 
 
 def paste(console: Console) -> str:
@@ -66,22 +66,23 @@ def paste(console: Console) -> str:
     pasted = console.ask_hidden(_PASTE, _SECONDS)
     if pasted is None:
         raise _too_late("token")
+    # A terminal of 80 columns shows it in two lines.
     return credentials.checked("".join(pasted.split()), "what was pasted")
 
 
-def _sign_in(console: Console, where: Place, *, open_browser: bool) -> str:
+def _converse(console: Console, where: Place, *, open_browser: bool) -> str:
     with setup(where, console) as running:
         shown = ""
         ask = running.url
         while True:
-            with console.task("asking claude where to sign in", quiet=True):
+            with console.task("asking claude where to sign in", passing=True):
                 url = ask()
             if url != shown:
                 _show(console, url, open_browser=open_browser and not shown)
                 shown = url
             code = _ask_code(console, running)
             try:
-                with console.task("getting the token", quiet=True):
+                with console.task("getting the token", passing=True):
                     return running.enter(code)
             except CodeRefused as error:
                 console.error(error)
@@ -114,7 +115,7 @@ def _ask_code(console: Console, running: Setup) -> str:
 
 
 def _check(console: Console, where: Place, token: str) -> None:
-    with console.task("checking the token", quiet=True):
+    with console.task("trying the token", passing=True):
         verdict = checks.check(where, token, console)
     if verdict.status == checks.REFUSED:
         raise TokenError("the token does not work, and is not saved", evidence=verdict.said)

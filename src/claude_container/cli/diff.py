@@ -17,6 +17,7 @@ from claude_container.changes import review
 from claude_container.changes.review import File, Review
 from claude_container.cli import names, session
 from claude_container.cli.main import Call
+from claude_container.cli.options import engine_option
 from claude_container.errors import UsageError
 from claude_container.git import Repository
 from claude_container.sessions import look
@@ -34,7 +35,7 @@ _QUOTED = {"\n": "\\n", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 @click.option("-z", "null", is_flag=True, help="with --name-only: a NUL after each path")
 @click.option("-p", "--patch", "shown", flag_value="patch", help="as `git diff` shows it to you")
 @click.option("--json", "shown", flag_value="json", help="all of it as JSON")
-@session.engine_option
+@engine_option
 @click.pass_obj
 def command(call: Call, /, name: str, shown: str | None, null: bool, engine: str | None) -> int:
     """Show what session NAME would bring: commits, files, uncommitted work, risks.

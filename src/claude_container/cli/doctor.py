@@ -12,8 +12,8 @@ import click
 
 from claude_container import engines, git
 from claude_container.cli import launch, settings
-from claude_container.cli.chosen import engine_option
 from claude_container.cli.main import Call
+from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
 from claude_container.images import Choice

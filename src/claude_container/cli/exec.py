@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from claude_container.cli import inside, names, settings
+from claude_container.cli import inside, names, options
 from claude_container.cli.main import Call
 from claude_container.errors import UsageError
 
 
 @click.command("exec")
 @click.argument("name", shell_complete=names.complete)
-@settings.options
+@options.launching
 @click.option("--trust", is_flag=True, help="use the session's directory's own files, this once")
 @click.pass_obj
 def command(call: Call, /, name: str, **flags: Any) -> int:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from claude_container import credentials, engines, git, host, images
-from claude_container.cli import settings
+from claude_container.cli import options, settings
 from claude_container.cli.console import Console
 from claude_container.cli.main import VERBS, Call
 from claude_container.cli.settings import Resolved
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
-from claude_container.credentials import NoToken, Token
+from claude_container.credentials import AnotherToken, NoToken, Token
 from claude_container.engines.base import Engine, Streams
 from claude_container.errors import UsageError
 from claude_container.sessions import enter, model
@@ -39,17 +40,16 @@ _TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TZ")
 @click.option("--session", "-s", metavar="NAME", help="a conversation of this name")
 @click.option("--continue", "-c", "continue_", is_flag=True, help="go on where it was left")
 @click.option("--build", "-b", is_flag=True, help="build the image again first")
-@settings.options
+@options.launching
 @click.option("--trust", is_flag=True, help="use this directory's own files, this once")
 @click.pass_obj
 def command(call: Call, /, dockerfile: str | None, **flags: Any) -> int:
     """Run Claude Code in a container, in the current directory."""
     directory = settings.working_directory()
     settings.check_workspace(directory)
-    settings.check_reachable(directory)
     name = flags["session"]
     session = model.default_name(directory) if name is None else model.check_name(name)
-    launch, engine = plan(call, directory, session, flags, dockerfile)
+    launch, engine = plan(call, directory, session, flags, dockerfile, in_place=True)
     return run(call.console, engine, launch)
 
 
@@ -60,11 +60,13 @@ def plan(
     flags: dict[str, Any],
     dockerfile: str | None = None,
     *,
+    in_place: bool = False,
     token: bool = True,
 ) -> tuple[Launch, Engine]:
-    """Decide everything about a launch; the engine is not asked anything yet.
+    """Decide everything about a launch; the engine is asked nothing, but for a login.
 
-    Without `token` there is none in it: a command of the user's own needs no login.
+    `in_place` mounts the directory itself. Without `token` there is none in it: a command of
+    the user's own needs no login.
     """
     resolved = settings.resolve(
         call.console,
@@ -80,8 +82,9 @@ def plan(
         hint = f"did you mean the verb {close[0]}?" if close else "verbs: " + ", ".join(VERBS)
         raise UsageError(f"there is no file (and no verb) {dockerfile}", hint=hint)
     chosen = resolved.settings
+    if in_place:
+        settings.check_reachable(directory, chosen)
     env = settings.environment(chosen.env)
-    found = _token(call.console, env, chosen) if token else None
     for name in _VISIBLE & set(env):
         call.console.warn(f"{name} shows in the engine's inspect, and to all that claude runs")
     launch = Launch(
@@ -89,7 +92,7 @@ def plan(
         session=session,
         image=choose_image(directory, resolved, ca := settings.certificate(chosen.ca_file)),
         claude_args=call.claude_args,
-        token=found.value if found else None,
+        token=None,
         streams=Streams.own(interactive=not host.in_ci(os.environ)),
         env={**_ambient(), **env},
         mounts=settings.mounts(chosen.mount, directory),
@@ -104,7 +107,11 @@ def plan(
         continue_="yes" if flags.get("continue_") else "no",
         rebuild=flags.get("build", False),
     )
-    return launch, engines.get(chosen.engine)
+    engine = engines.get(chosen.engine)
+    # Last: nobody signs in for a launch that is refused for something else.
+    if token and (found := _token(call.console, env, chosen)):
+        launch = replace(launch, token=found.value)
+    return launch, engine
 
 
 def run(console: Console, engine: Engine, launch: Launch) -> int:
@@ -144,9 +151,14 @@ def standard_image(ca: bytes) -> images.Choice:
     return images.default(host.proxies(os.environ), ca)
 
 
+def other_login(env: Mapping[str, str]) -> str | None:
+    """The variable of `env` by which claude logs in without our token, if there is one."""
+    return next((name for name in _OTHER_LOGINS if env.get(name)), None)
+
+
 def find_token(env: Mapping[str, str], chosen: Settings) -> Token | None:
     """The token, or None where `env` has another way to log in. Raises TokenError."""
-    if any(env.get(name) for name in _OTHER_LOGINS):
+    if other_login(env):
         return None
     store = credentials.store(chosen.token_store, host.config_dir(os.environ))
     token = credentials.find(os.environ, store)
@@ -169,9 +181,13 @@ def _token(console: Console, env: Mapping[str, str], chosen: Settings) -> Token 
 
     from claude_container.cli import dialogue
 
-    return dialogue.log_in(
-        console, dialogue.place(chosen), dialogue.kept(chosen), open_browser=True
-    )
+    store = dialogue.kept(chosen)
+    token = dialogue.sign_in(console, dialogue.place(chosen), store, open_browser=True)
+    try:
+        dialogue.keep(console, token, store)
+    except AnotherToken as error:  # of another login, meanwhile
+        console.warn(f"{error.what}; the new one is not saved, and is used this once")
+    return Token(token, "this login")
 
 
 def _ambient() -> dict[str, str]:

@@ -6,6 +6,7 @@ import click
 
 from claude_container.cli import chosen
 from claude_container.cli.main import Call
+from claude_container.cli.options import engine_option
 from claude_container.sessions import asking
 
 
@@ -14,7 +15,7 @@ from claude_container.sessions import asking
 @click.option("--size", is_flag=True, help="and how large the workspaces are")
 @click.option("--json", "as_json", is_flag=True, help="the rows as JSON")
 @click.option("--quiet", "-q", is_flag=True, help="the names only")
-@chosen.engine_option
+@engine_option
 @click.pass_obj
 def command(
     call: Call, /, refresh: bool, size: bool, as_json: bool, quiet: bool, engine: str | None

@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from claude_container import credentials, host
-from claude_container.cli import dialogue, settings
-from claude_container.cli.chosen import engine_option
+from claude_container.cli import dialogue, options, settings
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
+from claude_container.credentials import AnotherToken
 from claude_container.errors import UsageError
 
 _LIMIT = 1 << 16  # bytes of standard input; a token has a hundred
@@ -24,9 +24,7 @@ _LIMIT = 1 << 16  # bytes of standard input; a token has a hundred
 @click.option("--with-token", is_flag=True, help="read one from standard input")
 @click.option("--replace", is_flag=True, help="in place of another that is saved")
 @click.option("--no-browser", is_flag=True, help="only show where to sign in")
-@engine_option
-@click.option("--network", metavar="NAME", help="the engine's network")
-@click.option("--ca-file", metavar="PEM", help="a company's certificate")
+@options.reaching
 @click.pass_obj
 def command(call: Call, /, with_token: bool, replace: bool, no_browser: bool, **flags: Any) -> int:
     """Sign in to Claude, and keep the token for every launch.
@@ -40,18 +38,20 @@ def command(call: Call, /, with_token: bool, replace: bool, no_browser: bool, **
         console, settings.working_directory(), Settings(**flags), ask=False
     ).settings
     store = dialogue.kept(chosen)
+    if os.environ.get(credentials.VARIABLE):
+        console.warn(f"{credentials.VARIABLE} is set here, and comes before the one that is saved")
     if with_token:
         token = _given(console)
-        credentials.save(token, store, replace=replace)
+        dialogue.keep(console, token, store, replace=replace)
         if not credentials.SETUP_TOKEN.fullmatch(token):
             console.warn(f"its shape is {credentials.shape(token)}")
-        console.done(f"token saved to {store.place}")
         return 0
     if not console.terminal:
         if host.in_ci(os.environ):
             raise credentials.missing(ci=True, place=store.place, environ=os.environ)
         raise UsageError(
-            "login needs a terminal", hint="with a token at hand: login --with-token <FILE"
+            "login needs a terminal",
+            hint="with a token at hand: claude-container login --with-token <FILE",
         )
     if not replace and store.read() is not None:
         console.done(f"token found: {store.place}")
@@ -60,15 +60,22 @@ def command(call: Call, /, with_token: bool, replace: bool, no_browser: bool, **
             return 0
     where = dialogue.place(chosen)
     with sweeping(console, where.engine):
-        dialogue.log_in(console, where, store, open_browser=not no_browser, replace=replace)
-    if os.environ.get(credentials.VARIABLE):
-        console.warn(f"{credentials.VARIABLE} is set here, and comes before the one that is saved")
+        token = dialogue.sign_in(console, where, store, open_browser=not no_browser)
+    try:
+        dialogue.keep(console, token, store, replace=replace)
+    except AnotherToken as error:  # of another login, meanwhile
+        console.warn(error.what)
+        if not console.confirm("Replace it by this one?"):
+            raise
+        dialogue.keep(console, token, store, replace=True)
     return 0
 
 
 def _given(console: Console) -> str:
     """The token on standard input; asked for where that is a terminal. Raises TokenError."""
-    if console.terminal:
+    if sys.stdin is not None and sys.stdin.isatty():
+        if not console.terminal:
+            raise UsageError("to type a token takes a terminal for the question, too")
         return dialogue.paste(console)
     text = sys.stdin.buffer.read(_LIMIT).decode(errors="replace") if sys.stdin else ""
     return credentials.checked(text.strip(), "standard input")

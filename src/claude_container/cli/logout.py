@@ -7,9 +7,10 @@ import os
 import click
 
 from claude_container import credentials, host
-from claude_container.cli import dialogue, settings
+from claude_container.cli import settings
 from claude_container.cli.main import Call
 from claude_container.config import Settings
+from claude_container.credentials import TokenError
 
 _REVOKE = "claude.ai/settings/claude-code revokes it everywhere"  # as setup-token says (2.1.330)
 
@@ -21,16 +22,21 @@ def command(call: Call, /) -> None:
     console = call.console
     directory = settings.working_directory()
     chosen = settings.resolve(console, directory, Settings(), ask=False).settings
+    removed, failed = False, None
     # One from before token_store was set is no less there.
-    stores = [dialogue.kept(chosen)]
-    if chosen.token_store == credentials.KEYRING:
-        stores.append(credentials.store(credentials.FILE, host.config_dir(os.environ)))
-    removed = [store.place for store in stores if store.remove()]
-    for place in removed:
-        console.done(f"token removed: {place}")
+    for kind in dict.fromkeys([credentials.FILE, chosen.token_store or credentials.FILE]):
+        try:
+            store = credentials.store(kind, host.config_dir(os.environ))
+            if store.remove():
+                console.done(f"token removed: {store.place}")
+                removed = True
+        except TokenError as error:
+            failed = error
     if removed:
         console.hint(_REVOKE)
-    else:
+    elif failed is None:
         console.doing("there is no saved token")
+    if failed is not None:
+        raise failed
     if os.environ.get(credentials.VARIABLE):
         console.warn(f"{credentials.VARIABLE} is set here, and launches still use it")

@@ -16,6 +16,7 @@ from claude_container.cli import merge_words as words
 from claude_container.cli import names, session, settings
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
+from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
@@ -44,7 +45,7 @@ _MESSAGE = "Work that was not committed yet"
 @click.option("--undo", "undo_", is_flag=True, help="take the last merge back")
 @click.option("--delete", is_flag=True, help="delete the session afterwards")
 @click.option("--json", "as_json", is_flag=True, help="what happened as JSON")
-@session.engine_option
+@engine_option
 @click.pass_obj
 def command(call: Call, /, name: str, **flags: Any) -> int:
     """Bring the commits of session NAME into the branch that is checked out here.

@@ -6,6 +6,7 @@ import click
 
 from claude_container.cli import names, session
 from claude_container.cli.main import Call
+from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
 from claude_container.errors import UsageError
 from claude_container.sessions import upkeep
@@ -21,7 +22,7 @@ _DONE = {
 @click.command("push")
 @click.argument("name", shell_complete=names.complete)
 @click.option("--from", "branch", metavar="BRANCH", help="push this branch, not the current one")
-@session.engine_option
+@engine_option
 @click.pass_obj
 def command(call: Call, /, name: str, branch: str | None, engine: str | None) -> int:
     """Bring this repository's new commits into session NAME, running or at rest.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from claude_container import config, engines, git
 from claude_container.changes.figures import Figures
 from claude_container.cli import settings
-from claude_container.cli.chosen import engine_option as engine_option
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings

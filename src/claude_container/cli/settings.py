@@ -1,49 +1,24 @@
-"""The flags that config files know too, and how the layers become one launch's settings."""
+"""How flags, environment and config files become one launch's settings."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import click
-
-from claude_container import config, host, images
-from claude_container.cli.chosen import engine_option
+from claude_container import config, engines, host, images
 from claude_container.cli.console import Console
 from claude_container.config import Settings
 from claude_container.engines.base import Bind
 from claude_container.errors import ClaudeContainerError, UsageError
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_OPTIONS = (
-    click.option("--image", metavar="IMAGE", help="run in this image, as it is"),
-    engine_option,
-    click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="a variable for claude"),
-    click.option("--mount", multiple=True, metavar="SRC:DST[:ro]", help="a folder to mount"),
-    click.option("--publish", multiple=True, metavar="[IP:]HOST:PORT", help="a port, on 127.0.0.1"),
-    click.option("--network", metavar="NAME", help="the engine's network; none cuts it off"),
-    click.option("--memory", metavar="SIZE", help="at most this much memory, such as 4g"),
-    click.option("--cpus", metavar="N", help="at most this many processors, such as 1.5"),
-    click.option("--ssh/--no-ssh", default=None, help="lend your ssh agent to the session"),
-    click.option("--ca-file", metavar="PEM", help="a company's certificate, for build and run"),
-)
 _PORT = re.compile(
     r"(?:(?P<ip>\d+(?:\.\d+){3}|\[[0-9a-f:]+\]):)?(?P<host>\d+)(?::(?P<inner>\d+))?(?P<proto>/(?:tcp|udp))?"
 )
 size = config.size
 _OURS = ("CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR", "CLAUDE_CONFIG_DIR")
-
-
-def options(command: F) -> F:
-    """Add the flags that have the names and meanings of Settings."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def from_flags(flags: dict[str, Any]) -> Settings:
@@ -189,13 +164,13 @@ def check_workspace(directory: Path) -> None:
         )
 
 
-def check_reachable(directory: Path) -> None:
+def check_reachable(directory: Path, chosen: Settings) -> None:
     """Raise UsageError where the engine is known to be on a machine that has not this directory."""
-    behind = host.behind(os.environ)
+    behind = host.behind(os.environ, engines.get(chosen.engine).name)
     if behind.machine:
         raise UsageError(
             f"the engine is on {behind.machine}, and would mount that machine's {directory}",
-            evidence=f"docker's address is {behind.address}",
+            evidence=f"its address is {behind.address}",
             hint="claude-container start NAME works there: a session's copy travels by git",
         )
 
@@ -205,7 +180,8 @@ def ssh_agent(console: Console, chosen: Settings) -> host.Agent | None:
     if not chosen.ssh:
         return None
     try:
-        return host.find_agent(os.environ, host.behind(os.environ), host.platform())
+        behind = host.behind(os.environ, engines.get(chosen.engine).name)
+        return host.find_agent(os.environ, behind, host.platform())
     except host.NoAgent as error:
         console.warn(f"without ssh: {error.what}")
         if error.hint:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from claude_container.cli import inside, names, settings
+from claude_container.cli import inside, names, options
 from claude_container.cli.main import Call
 
 _SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash; else exec sh; fi")
@@ -14,7 +14,7 @@ _SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash; else 
 
 @click.command("shell")
 @click.argument("name", shell_complete=names.complete)
-@settings.options
+@options.launching
 @click.option("--trust", is_flag=True, help="use the session's directory's own files, this once")
 @click.pass_obj
 def command(call: Call, /, name: str, **flags: Any) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from claude_container import git
-from claude_container.cli import launch, names, session, settings
+from claude_container.cli import launch, names, options, session, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.clone import packing
@@ -34,7 +34,7 @@ from claude_container.sessions.known import Session
     "--continue", "-c", "continue_", is_flag=True, help="fail if there is no conversation"
 )
 @click.option("--build", "-b", is_flag=True, help="build the image again first")
-@settings.options
+@options.launching
 @click.option("--trust", is_flag=True, help="use this directory's own files, this once")
 @click.pass_obj
 def command(call: Call, /, name: str, **flags: Any) -> int:
