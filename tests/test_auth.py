@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from claude_container.cli import browser
-from tests.conftest import TOKEN, Cli
+from tests.conftest import PROGRAM, TOKEN, Cli, clean_environment
 
 OTHER = "sk-ant-oat01-made-up-another-one-9876543210"
 SETUP = "sk-ant-oat01-made-up-" + "x" * 87
@@ -137,6 +141,17 @@ def test_status_of_a_file_that_others_can_read_is_an_error(here: Cli, token_file
     assert ran.code == 1 and f"chmod 600 {token_file}" in ran.stderr
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_status_tells_of_a_login_that_is_none_of_ours(
+    flags: list[str], cli: Cli, token_file: Path
+) -> None:
+    token_file.parent.mkdir(parents=True)
+    (token_file.parent / "config.toml").write_text('env = ["ANTHROPIC_API_KEY"]\n')
+    ran = cli("auth", "status", *flags, ANTHROPIC_API_KEY="sk-ant-api03-made-up")
+    assert ran.code == 0 and "ANTHROPIC_API_KEY" in ran.stdout + ran.stderr
+    assert "made-up" not in ran.stdout + ran.stderr
+
+
 def test_a_check_without_an_engine_is_an_error(here: Cli) -> None:
     here("login", "--with-token", input=SETUP)
     ran = here("auth", "status", "--check", **NO_ENGINE)
@@ -164,6 +179,15 @@ def test_a_keyring_that_is_not_there_is_told(cli: Cli, token_file: Path) -> None
     assert not token_file.exists()
 
 
+def test_a_logout_removes_what_it_can(here: Cli, token_file: Path) -> None:
+    here("login", "--with-token", input=SETUP)
+    (token_file.parent / "config.toml").write_text('token_store = "keyring"\n')
+    ran = here("logout", PYTHON_KEYRING_BACKEND="keyring.backends.fail.Keyring")
+    assert ran.code == 1 and "keyring" in ran.stderr
+    assert f"token removed: {token_file}" in ran.stderr
+    assert not token_file.exists()
+
+
 def test_a_store_of_no_known_kind_is_a_usage_error(here: Cli, token_file: Path) -> None:
     token_file.parent.mkdir(parents=True)
     (token_file.parent / "config.toml").write_text('token_store = "vault"\n')
@@ -176,6 +200,74 @@ def test_a_repository_cannot_choose_the_store(here: Cli, project: Path, token_fi
     ran = here("login", "--with-token", input=SETUP)
     assert ran.code == 0 and "ignored token_store" in ran.stderr
     assert token_file.exists()
+
+
+# On a terminal
+
+
+@pytest.fixture
+def terminal(home: Path, project: Path) -> Iterator[Callable[..., pexpect.spawn[str]]]:
+    with contextlib.ExitStack() as opened:
+
+        def run(*args: str, **env: str) -> pexpect.spawn[str]:
+            environ = {**clean_environment(home), **NO_ENGINE, **env}
+            child = pexpect.spawn(
+                *(PROGRAM, list(args)), cwd=str(project), env=environ, encoding="utf-8", timeout=20
+            )
+            return opened.enter_context(child)
+
+        yield run
+
+
+def test_a_token_is_pasted_unseen_even_over_two_lines(
+    terminal: Callable[..., pexpect.spawn[str]], token_file: Path
+) -> None:
+    child = terminal("login", "--with-token")
+    child.expect_exact("Paste the token (it does not show): ")
+    child.send(f"{SETUP[:70]}\r\n{SETUP[70:]}\r")
+    child.expect(pexpect.EOF)
+    assert child.before and "token saved" in child.before and SETUP[70:] not in child.before
+    assert token_file.read_text() == f"{SETUP}\n"
+
+
+def test_what_is_typed_can_be_mended(
+    terminal: Callable[..., pexpect.spawn[str]], token_file: Path
+) -> None:
+    child = terminal("login", "--with-token")
+    child.expect_exact("(it does not show): ")
+    child.send(f"something else\x15{SETUP}oops\x7f\x7f\b\b\r")
+    child.expect(pexpect.EOF)
+    assert token_file.read_text() == f"{SETUP}\n"
+
+
+@pytest.mark.parametrize("env", [{}, {"CI": "true"}])
+def test_a_token_is_never_typed_where_it_would_show(
+    env: dict[str, str], home: Path, project: Path, token_file: Path
+) -> None:
+    """At a terminal whose echo nobody turned off, as no question could be asked."""
+    ours, theirs = os.openpty()
+    ran = subprocess.run(
+        [PROGRAM, "login", "--with-token"],
+        cwd=project,
+        env={**clean_environment(home), **env},
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs if env else subprocess.PIPE,
+        timeout=20,
+    )
+    said = os.read(ours, 4096) if env else ran.stderr
+    os.close(ours)
+    os.close(theirs)
+    assert ran.returncode == 2 and b"takes a terminal" in said
+    assert not token_file.exists()
+
+
+def test_nobody_signs_in_for_a_launch_that_is_refused(
+    terminal: Callable[..., pexpect.spawn[str]],
+) -> None:
+    child = terminal("--mount", "/nowhere:/x")
+    child.expect(pexpect.EOF)
+    assert child.before and "/nowhere" in child.before and "logging in" not in child.before
 
 
 # The browser

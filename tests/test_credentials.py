@@ -214,6 +214,8 @@ def test_a_link_of_the_users_own_stays_and_leads_to_the_new_token(
     credentials.save(TOKEN, FileStore(folder))
     assert (folder / "token").is_symlink()
     assert (tmp_path / "dotfiles" / "token").read_text() == f"{TOKEN}\n"
+    assert FileStore(folder).remove()
+    assert not (tmp_path / "dotfiles" / "token").exists()
 
 
 @as_root
@@ -327,7 +329,9 @@ def test_a_removed_token_is_gone(folder: Path) -> None:
     credentials.save(TOKEN, store)
     saved = store.saved()
     assert saved and abs(saved - time.time()) < 60
+    (folder / ".token.k1ll3d").write_text(TOKEN)
     assert (store.remove(), store.remove(), store.read()) == (True, False, None)
+    assert list(folder.iterdir()) == []
 
 
 @as_root

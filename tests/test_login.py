@@ -197,9 +197,43 @@ def test_a_code_that_was_copied_over_two_lines_is_one(
     vendor: Vendor, terminal: OnTerminal, token_file: Path
 ) -> None:
     screen = terminal("login", *vendor.flags)
-    screen.code(f"  {GOOD[:20]} {GOOD[20:]}  ")
+    screen.code(f"  {GOOD[:20]}\r\n  {GOOD[20:]}")
     assert screen.end() == 0
     assert token_file.exists()
+
+
+def test_a_code_reaches_a_program_that_stood_still_meanwhile(
+    vendor: Vendor, terminal: OnTerminal, token_file: Path
+) -> None:
+    """Code and Enter that it reads in one go would be a paste of both, and no Enter."""
+    screen = terminal("login", *vendor.flags)
+    screen.expect(ASKED)
+    (container,) = containers()
+    sh("docker", "pause", container)
+    try:
+        screen.child.sendline(GOOD)
+        for _ in range(15):  # of a spinner that turns ten times a second
+            screen.expect("getting the token")
+    finally:
+        sh("docker", "unpause", container)
+    assert screen.end() == 0
+    assert token_file.exists()
+
+
+def test_two_logins_side_by_side_keep_one_token(
+    vendor: Vendor, terminal: OnTerminal, token_file: Path
+) -> None:
+    first, second = (terminal("login", *vendor.flags, columns=250) for _ in range(2))
+    second.expect(ASKED)
+    first.code(GOOD)
+    assert first.end() == 0
+    second.expect(": ")
+    second.child.sendline(f"give-109-{'0123456789' * 3}{STATE}")
+    second.expect("Replace it by this one?")
+    second.child.sendline("n")
+    assert second.end() == 1
+    assert "there is another token already" in second.seen
+    assert token_file.read_text() == f"{stand_in.token(GOOD)}\n"
 
 
 def test_a_token_that_no_request_is_accepted_with_is_not_saved(
@@ -273,7 +307,7 @@ def test_a_certificate_that_is_not_trusted_is_told(vendor: Vendor, terminal: OnT
 
 @pytest.mark.parametrize(
     ("end", "code"),
-    [("^C", 130), ("^D", 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    [("^C", 130), ("^D", 130), ("^\\", 131), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
 )
 def test_an_end_at_the_question_leaves_nothing(
     end: str | signal.Signals, code: int, vendor: Vendor, terminal: OnTerminal, token_file: Path
@@ -287,6 +321,8 @@ def test_an_end_at_the_question_leaves_nothing(
         screen.child.kill(end)
     else:
         screen.child.sendcontrol(end[1].lower())
+        if end == "^C":
+            screen.child.sendintr()  # impatience
     assert screen.end() == code
     assert containers() == []
     assert not token_file.exists()

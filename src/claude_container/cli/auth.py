@@ -47,7 +47,8 @@ def status(call: Call, /, ask: bool, as_json: bool, **flags: Any) -> int:
             console.answer(json.dumps({"source": None}, indent=2))
         raise
     if token is None:
-        return _other(call, launch.other_login(env), as_json=as_json) or int(ask)
+        _tell_other(call, launch.other_login(env), as_json=as_json)
+        return int(ask)
     store = dialogue.kept(chosen)
     saved = store.saved() if token.source == store.place else None
     rows: dict[str, Any] = {
@@ -71,13 +72,12 @@ def status(call: Call, /, ask: bool, as_json: bool, **flags: Any) -> int:
     return int(ask and rows["check"] != checks.WORKS)
 
 
-def _other(call: Call, name: str | None, *, as_json: bool) -> int:
+def _tell_other(call: Call, name: str | None, *, as_json: bool) -> None:
     """Tell of the variable by which claude logs in without our token; nothing more is known."""
     if as_json:
         call.console.answer(json.dumps({"source": f"--env {name}"}, indent=2))
     else:
         call.console.done(f"claude logs in by {name} (env), and needs no token of ours")
-    return 0
 
 
 def _show(call: Call, rows: dict[str, Any]) -> None:
