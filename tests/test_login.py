@@ -179,7 +179,7 @@ def test_an_address_that_wraps_opens_whole(vendor: Vendor, terminal: OnTerminal)
         (GOOD.partition("#")[0], "doesn't look like the full code"),
         (f"late-{GOOD}", "That code wasn't accepted"),
         ("c", "that is no code"),  # claude's own key for "copy"
-        ("\x16\x03give-108-0123", "that is no code"),
+        ("give-108\x1b[D-0123456789", "that is no code"),  # an arrow key
     ],
 )
 def test_after_a_wrong_code_another_is_asked_for(
