@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from claude_container.cli import main
 from claude_container.cli.main import FLAGS, VERBS
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +23,10 @@ GENERATED = [DOCS / "commands.md", DOCS / "configuration.md"]
 _BLOCK = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(rf"{_BLOCK.pattern}|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("script", ["commands", "configuration"])
@@ -37,6 +44,26 @@ def test_every_verb_is_told_of_beside_the_reference(verb: str) -> None:
 
 def test_the_originals_flags_lead_to_verbs() -> None:
     assert set(FLAGS.values()) <= set(VERBS)
+
+
+def typed() -> Iterator[str]:
+    """Every call of ours that a page shows, on a line to type or within a sentence."""
+    shown = re.compile(r"(?:^\$ |&& |`)(claude-container [^`\n]*)", re.MULTILINE)
+    for page in PAGES:
+        for call in shown.findall("" if page in GENERATED else read(page)):
+            words = re.split(r" +(?:&&|[|<>#])", call)[0].strip()
+            # A verb alone is its name.
+            if words.split()[1:] not in [[verb] for verb in VERBS]:
+                yield words
+
+
+@pytest.mark.parametrize("call", sorted(set(typed())))
+def test_what_a_page_tells_to_type_is_understood(
+    call: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(click.Command, "invoke", lambda command, context: 0)
+    _, *words = shlex.split(call)
+    assert (main.main(words), capsys.readouterr().err) == (0, "")
 
 
 # Links
@@ -68,10 +95,6 @@ def broken(page: Path, text: str) -> Iterator[str]:
             there = anchor in anchors(text if target == page else read(target))
         if not there:
             yield link
-
-
-def read(page: Path) -> str:
-    return page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
