@@ -16,8 +16,8 @@ html_show_sourcelink = False
 html_copy_source = False
 # Links to headings have GitHub's anchors, so that they work there too.
 myst_heading_anchors = 4
-# A site of text: nothing of it leads a browser elsewhere.
-html_theme_options = {"top_of_page_buttons": []}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 _REPOSITORY = "https://github.com/hypermemetic/claude-container/blob/main/"
 
