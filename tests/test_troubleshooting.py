@@ -75,7 +75,7 @@ def messages() -> dict[str, str]:
                         found.setdefault(text.replace("……", "…"), f"{path.name}:{said.lineno}")
     for script in sorted((ROOT / "recipes").glob("*.sh")):
         for text in re.findall(r'\bfail "((?:[^"\\]|\\.)*)"', script.read_text(encoding="utf-8")):
-            found[re.sub(r"\$\w+", "…", text)] = script.name
+            found[re.sub(r"\$(?:\w+|\{[^}]*\})", "…", text)] = script.name
     # Others' own words, with ours about the place.
     return {text: place for text, place in found.items() if re.search(r"\w", text)}
 
