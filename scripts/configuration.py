@@ -119,7 +119,9 @@ def may(name: str) -> str:
 
 
 def variable(name: str) -> str:
-    return f"`CLAUDE_CONTAINER_{name.upper()}`" if name in config.VARIABLES else ""
+    """The variable that sets it, if there is one."""
+    typed = f"CLAUDE_CONTAINER_{name.upper()}"
+    return f"`{typed}`" if config.from_environment({typed: "1"}).named() else ""
 
 
 def section(item: Field[Any], meaning: str) -> Iterator[str]:

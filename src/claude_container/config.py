@@ -24,7 +24,7 @@ _TRUST_FILE = "trusted.json"
 PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit", "include"})
 PROJECT_MAY_IF_TRUSTED = frozenset({"image", "dockerfile", "publish"})
 # CLAUDE_CONTAINER_IMAGE and so on.
-VARIABLES = frozenset(
+_VARIABLES = frozenset(
     {"image", "engine", "network", "memory", "cpus", "ca_file", "fetch_limit", "fetch_timeout"}
 )
 
@@ -102,7 +102,7 @@ class Settings:
 def from_environment(environ: Mapping[str, str]) -> Settings:
     """The settings in CLAUDE_CONTAINER_… variables; an empty one says nothing."""
     set_here: dict[str, Any] = {
-        name: environ.get(f"CLAUDE_CONTAINER_{name.upper()}") or None for name in VARIABLES
+        name: environ.get(f"CLAUDE_CONTAINER_{name.upper()}") or None for name in _VARIABLES
     }
     return Settings(**set_here)
 
