@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-fast check bench docs lock clean help
+.PHONY: demo test test-fast check bench docs lock release clean help
 
 demo: $(READY)  ## play the whole loop here, without an account or a model
 	@scripts/engine
@@ -39,8 +39,11 @@ docs: $(READY)  ## write docs/commands.md from the help texts, draw the picture 
 lock:  ## pin the dependencies anew after a change to pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --generate-hashes --no-header --no-annotate -q -o requirements-dev.txt
-	echo 'hatchling>=1.27' | uv pip compile pyproject.toml - --constraint requirements-dev.txt \
+	printf 'hatchling>=1.27\nhatch-fancy-pypi-readme>=24.1\n' | uv pip compile pyproject.toml - --constraint requirements-dev.txt \
 	  --universal --python-version 3.10 --generate-hashes --no-header --no-annotate -q -o ci/requirements.txt
+
+release: $(READY)  ## build what would be published, check it, and say how to publish
+	@$(BIN)/python scripts/release.py
 
 clean:  ## remove what make made here; containers and images stay
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
