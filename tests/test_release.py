@@ -18,6 +18,9 @@ from claude_container import __version__
 from tests import actions
 from tests.actions import ROOT
 
+PYTHONS = re.findall(
+    r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text()
+)
 TAG = f"v{__version__}"
 NOTES = "### Added\n\n- A thing, and what\n  it is for.\n\n### Fixed\n\n- Another.\n"
 CHANGELOG = f"""# Changelog
@@ -255,9 +258,8 @@ def test_nothing_else_names_the_version() -> None:
     assert named == ["src/claude_container/__init__.py"]
 
 
-def test_the_pythons_that_are_promised_are_tested() -> None:
-    toml = (ROOT / "pyproject.toml").read_text()
-    promised = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', toml)
-    workflow = actions.load(ROOT / ".github" / "workflows" / "test.yml")
-    assert workflow["jobs"]["fast"]["strategy"]["matrix"]["python"] == promised
-    assert f'requires-python = ">={promised[0]}"' in toml
+@pytest.mark.parametrize(("name", "job"), [("test", "fast"), ("release", "try")])
+def test_the_pythons_that_are_promised_are_tested(name: str, job: str) -> None:
+    workflow = actions.load(ROOT / ".github" / "workflows" / f"{name}.yml")
+    assert workflow["jobs"][job]["strategy"]["matrix"]["python"] == PYTHONS
+    assert f'requires-python = ">={PYTHONS[0]}"' in (ROOT / "pyproject.toml").read_text()
