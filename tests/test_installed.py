@@ -132,6 +132,19 @@ def test_with_pip(version: str, user: User, wheel: Path) -> None:
     assert list(user.bin.glob("*claude*")) == []
 
 
+def test_with_the_oldest_dependencies_that_are_allowed(user: User, wheel: Path) -> None:
+    program = FOUND[PYTHONS[0]]
+    if program is None:
+        pytest.skip(f"no Python {PYTHONS[0]} here, which is as old")
+    user = User(user.home, user.home / "venv" / "bin")
+    user.run(INSTALLERS["uv"], "venv", "--quiet", "--python", program, user.home / "venv")
+    install = (INSTALLERS["uv"], "pip", "install", "--python", user.bin / "python")
+    oldest = ("--resolution", "lowest-direct", "--requirement", ROOT / "pyproject.toml")
+    assert "click==8.1.0\n" in user.run(*install, *oldest)
+    user.run(*install, "--no-deps", wheel)
+    user.uses_it()
+
+
 @pytest.mark.parametrize("installer", ["pipx", "uv tool"])
 def test_with_an_installer_of_tools(
     installer: str, user: User, wheel: Path, checkout: Path
