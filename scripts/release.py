@@ -32,7 +32,6 @@ claude-container = claude_container.start:main
 git-remote-claude-container = claude_container.remote_helper:main
 """
 
-
 Files = dict[str, tuple[bytes, bool]]  # path → content, executable
 
 
@@ -69,8 +68,10 @@ def refuse(what: str, hint: str, evidence: str = "") -> NoReturn:
 
 
 def git(*words: str) -> str:
+    # An archive has the files' bytes as they are, whatever the user's own checkouts get.
+    argv = ["git", "-c", "core.autocrlf=false", *words]
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    ran = subprocess.run(["git", *words], cwd=ROOT, env=env, capture_output=True, text=True)
+    ran = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True)
     if ran.returncode:
         hint = "this needs a clone of the repository, whose remote is origin"
         refuse(f"git {words[0]} failed", hint, ran.stderr)
