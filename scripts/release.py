@@ -46,6 +46,7 @@ def main() -> None:
     check_tag(version, options.tag)
     if options.notes:
         options.notes.write_text(notes, encoding="utf-8")
+    say(f"→ building {version}, twice")
     with tempfile.TemporaryDirectory() as scratch:
         for made in build(Path(scratch), version):
             (ROOT / "dist").mkdir(exist_ok=True)

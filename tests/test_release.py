@@ -220,7 +220,8 @@ def test_it_refuses(spoil: Callable[[Clone], None], said: str, clone: Clone) -> 
     spoil(clone)
     code, message = clone.release()
     assert (code, said in message) == (1, True), message
-    assert message.startswith("✗ ") and "\nhint: " in message
+    refusal = message.removeprefix(f"→ building {__version__}, twice\n")
+    assert refusal.startswith("✗ ") and "\nhint: " in refusal
     assert not (clone.folder / "dist").exists()
 
 
