@@ -5,7 +5,7 @@ READY := .venv/.ready
 SITE_READY := .venv/.site
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-fast check bench docs site lock clean help
+.PHONY: demo test test-fast check bench docs site lock release clean help
 
 demo: $(READY)  ## play the whole loop here, without an account or a model
 	@scripts/engine
@@ -44,13 +44,16 @@ site: $(SITE_READY)  ## build docs/ into build/site; a warning is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs build/site
 	@echo '✓ build/site/index.html'
 
-lock:  ## pin the dependencies anew after a change to pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
+lock:  ## pin the dependencies anew after a change to pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --generate-hashes --no-header --no-annotate -q -o requirements-dev.txt
-	uv pip compile pyproject.toml --extra docs --constraint requirements-dev.txt \
+	$(BIN)/uv pip compile pyproject.toml --extra docs --constraint requirements-dev.txt \
 	  --universal --python-version 3.10 --generate-hashes --no-header --no-annotate -q -o docs/requirements.txt
-	echo 'hatchling>=1.27' | uv pip compile pyproject.toml - --constraint requirements-dev.txt \
+	printf 'hatchling>=1.27\nhatch-fancy-pypi-readme>=24.1\n' | $(BIN)/uv pip compile pyproject.toml - --constraint requirements-dev.txt \
 	  --universal --python-version 3.10 --generate-hashes --no-header --no-annotate -q -o ci/requirements.txt
+
+release: $(READY)  ## build what would be published, check it, and say how to publish
+	@$(BIN)/python scripts/release.py
 
 clean:  ## remove what make made here; containers and images stay
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
