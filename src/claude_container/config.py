@@ -21,11 +21,15 @@ from claude_container.errors import ClaudeContainerError, UsageError
 PROJECT_FILE = ".claude-container.toml"
 USER_FILE = "config.toml"
 _TRUST_FILE = "trusted.json"
-PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit", "include"})
+# The default images: build targets of recipes/Dockerfile.base, in its order.
+VARIANTS = ("slim", "python", "full", "rust")
+# A variant is of our own recipe: all it can do is take room and time, as a limit does.
+PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit", "include", "variant"})
 PROJECT_MAY_IF_TRUSTED = frozenset({"image", "dockerfile", "publish"})
 # CLAUDE_CONTAINER_IMAGE and so on.
 _VARIABLES = frozenset(
-    {"image", "engine", "network", "memory", "cpus", "ca_file", "fetch_limit", "fetch_timeout"}
+    {"image", "variant", "default_image", "engine", "network", "memory", "cpus", "ca_file"}
+    | {"fetch_limit", "fetch_timeout"}
 )
 
 
@@ -38,6 +42,8 @@ class Settings:
 
     image: str | None = None
     dockerfile: str | None = None
+    variant: str | None = None  # of the default image: slim, python, full, rust
+    default_image: str | None = None  # its name without a tag, in another registry
     engine: str | None = None
     env: tuple[str, ...] = ()
     mount: tuple[str, ...] = ()
