@@ -115,7 +115,7 @@ def build(call: Call, /, claude: str | None, **flags: Any) -> int:
     """
     import re
 
-    if claude and not re.fullmatch(_VERSION, claude):
+    if claude is not None and not re.fullmatch(_VERSION, claude):
         raise UsageError(f"--claude {claude!r} is not a version", hint="such as 2.1.330")
     chosen = _chosen(call, **flags)
     choice = chosen.choice(chosen.variant)

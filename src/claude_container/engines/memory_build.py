@@ -34,7 +34,7 @@ def build(
         if step == "COPY":
             image = replace(image, files={**image.files, words[1]: File(context(words[0]))})
         elif step == "LABEL":
-            given = [re.sub(r"\$(\w+)", lambda m: plan.arguments[m[1]] or "", w) for w in words]
+            given = [re.sub(r"\$(\w+)", lambda m: plan.arguments.get(m[1]) or "", w) for w in words]
             image = replace(image, labels={**image.labels, **dict(w.split("=") for w in given)})
         elif step == "RUN":
             spec = ContainerSpec(plan.tag, "build", tuple(words))
