@@ -15,6 +15,7 @@ from claude_container.cli.settings import Resolved
 from claude_container.config import Settings, TrustStore
 from claude_container.engines.base import Bind
 from claude_container.errors import ClaudeContainerError, UsageError
+from claude_container.sessions import workspace
 from tests.conftest import PROGRAM, Cli, clean_environment
 
 LIMITS = 'memory = "1g"\ncpus = "1"\npids_limit = 99\n'
@@ -192,6 +193,10 @@ def test_where_default_images_come_from_is_for_the_user_alone(
     assert names == [tag, f"{tag}-full"]
     monkeypatch.setenv("CLAUDE_CONTAINER_DEFAULT_IMAGE", "other/name")
     assert images.repository() == "other/name"
+    # What git does in a session's volume comes from there, too, and is slim.
+    monkeypatch.setenv("CLAUDE_CONTAINER_VARIANT", "full")
+    assert workspace.spec("s", "x").image == f"other/name:{__version__}"
+    assert images.standard().name == f"other/name:{__version__}"
 
 
 @pytest.mark.parametrize(
