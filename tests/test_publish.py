@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from claude_container import __version__, config, images
 from tests.conftest import TOKEN, Cli, Ran, clean_environment, sh
@@ -126,6 +127,28 @@ def test_nothing_is_pushed_where_one_cannot_be_built(push: Push, classic: str) -
     ran = push("--repository", "localhost:1/c", PATH=classic)
     assert ran.code == 1 and "slim is not built" in ran.stderr
     assert "docker push" not in ran.stderr
+
+
+def test_the_workflow_publishes_to_the_registry_of_its_own_repository(
+    tree: Path, home: Path, fake_docker: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Its steps' own shell, with a docker that notes what it is told and does nothing."""
+    workflow = YAML(typ="safe").load(ROOT / ".github" / "workflows" / "publish-image.yml")
+    steps = {step["name"]: step for step in workflow["jobs"]["images"]["steps"] if "run" in step}
+    path = fake_docker(f'echo "$@" >>"{tmp_path}/log"; [ "$1" != login ] || cat >"{tmp_path}/in"')
+    env = {"GITHUB_REPOSITORY": "Some/Fork", "GITHUB_ACTOR": "me", "TOKEN": "made-up", "PATH": path}
+    for name in ("Log in", "Build and push, with provenance", "Log out"):
+        subprocess.run(
+            ["bash", "-e", "-c", steps[name]["run"]],
+            cwd=tree,
+            env={**clean_environment(home), **env, "TAG": f"v{__version__}"},
+            check=True,
+            capture_output=True,
+        )
+    told = (tmp_path / "log").read_text()
+    assert (tmp_path / "in").read_text() == "made-up" and "made-up" not in told
+    assert f"--tag=ghcr.io/some/fork:{__version__}-full --tag=ghcr.io/some/fork:full" in told
+    assert "hypermemetic" not in told and told.endswith("logout ghcr.io\n")
 
 
 # A real registry, on loopback

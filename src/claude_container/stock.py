@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -16,6 +15,8 @@ from claude_container.images import CLAUDE_LABEL, VARIANT_LABEL, Choice, Progres
 
 DEFAULT, PROJECT, UNNAMED = "default", "project", "unnamed"
 _PROJECT_PREFIX = "claude-dev-"
+# Has a name while it is built, since a build without one leaves an image.
+_QUESTION = "claude-container-newest:1"
 # What the recipe's stage `newest` prints.
 _NEWEST = re.compile(r"\bnewest-claude=(\d+\.\d+\.\d+[0-9A-Za-z.-]*)\s*$")
 
@@ -84,11 +85,11 @@ def newest(
 
     Raises EngineError.
     """
-    tag = f"claude-container-newest:{uuid.uuid4().hex[:12]}"
-    plan = images.recipe(tag, "newest", environ_proxies, ca)
+    plan = images.recipe(_QUESTION, "newest", environ_proxies, ca)
     # By the time, since to a builder's cache the same question has the same answer.
     plan = replace(plan, arguments={**plan.arguments, "ASKED": str(int(time.time()))})
     found = []
+    engine.remove_image(_QUESTION)  # of one that was killed
     try:
         with progress.task("asking which claude is the newest") as line:
 
@@ -103,7 +104,7 @@ def newest(
             "cannot ask which claude is the newest", evidence=error.evidence, hint=error.hint
         ) from error
     finally:
-        engine.remove_image(tag)
+        engine.remove_image(_QUESTION)
     if not found:
         raise EngineError("nothing told which claude is the newest")
     return found[-1]
