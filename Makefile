@@ -2,15 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+SITE_READY := .venv/.site
 
 .DEFAULT_GOAL := help
-.PHONY: demo test test-fast check bench docs lock clean help
+.PHONY: demo test test-fast check bench docs site lock clean help
 
 demo: $(READY)  ## play the whole loop here, without an account or a model
 	@scripts/engine
 	@$(BIN)/claude-container demo
 
-test: $(READY)  ## check, then all tests, those with a real engine included
+test: $(SITE_READY)  ## check, then all tests, those with a real engine included
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory test-fast
 	@scripts/engine
@@ -25,20 +26,29 @@ check: $(READY)  ## lint, formatting, types, workflows
 	$(BIN)/mypy
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	$(BIN)/zizmor --offline --quiet --no-progress --persona=pedantic action.yml .github
 
 bench: $(READY)  ## measure what the launcher costs
 	@scripts/engine
 	$(BIN)/python -m bench.run $(ROWS)
 
-docs: $(READY)  ## write docs/commands.md from the help texts, draw the picture anew
+docs: $(READY)  ## write the pages that the code knows, draw the picture anew
 	$(BIN)/python scripts/commands.py
+	$(BIN)/python scripts/configuration.py
 	@scripts/engine
 	$(BIN)/python scripts/picture.py
+
+site: $(SITE_READY)  ## build docs/ into build/site; a warning is an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env docs build/site
+	@echo '✓ build/site/index.html'
 
 lock:  ## pin the dependencies anew after a change to pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --generate-hashes --no-header --no-annotate -q -o requirements-dev.txt
+	uv pip compile pyproject.toml --extra docs --constraint requirements-dev.txt \
+	  --universal --python-version 3.10 --generate-hashes --no-header --no-annotate -q -o docs/requirements.txt
 	echo 'hatchling>=1.27' | uv pip compile pyproject.toml - --constraint requirements-dev.txt \
 	  --universal --python-version 3.10 --generate-hashes --no-header --no-annotate -q -o ci/requirements.txt
 
@@ -77,3 +87,10 @@ $(READY): pyproject.toml requirements-dev.txt
 	    --no-deps --no-build-isolation -e . && \
 	  touch $@; } >"$$log" 2>&1 </dev/null || \
 	  { cat "$$log"; echo '✗ cannot set up .venv'; exit 1; } >&2
+
+# Not on Python 3.10, where all lines of that file are for others: see pyproject.toml.
+$(SITE_READY): $(READY) docs/requirements.txt
+	@echo '→ installing what builds the site' >&2
+	@$(BIN)/python -m pip install -q --no-input --disable-pip-version-check --require-hashes \
+	  -r docs/requirements.txt >.venv/site.log 2>&1 || { cat .venv/site.log; exit 1; } >&2
+	@touch $@

@@ -32,7 +32,7 @@ def token_file(home: Path) -> Path:
 def test_a_token_on_standard_input_is_saved(around: str, here: Cli, token_file: Path) -> None:
     ran = here("login", "--with-token", input=around.format(SETUP), **NO_ENGINE)
     assert (ran.code, ran.stdout) == (0, "")
-    assert ran.stderr == f"✓ token saved to {token_file}\n"
+    assert ran.stderr.startswith(f"✓ token saved to {token_file}\n")
     assert token_file.read_text() == f"{SETUP}\n"
     assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
 
@@ -67,7 +67,7 @@ def test_a_token_of_another_shape_is_saved_with_a_word(here: Cli, token_file: Pa
 def test_a_saved_token_stays_until_it_is_said(here: Cli, token_file: Path) -> None:
     assert here("login", "--with-token", input=SETUP).code == 0
     again = here("login", "--with-token", input=SETUP)
-    assert (again.code, again.stderr) == (0, f"✓ token saved to {token_file}\n")
+    assert again.code == 0 and f"✓ token saved to {token_file}\n" in again.stderr
     ran = here("login", "--with-token", input=OTHER)
     assert ran.code == 1 and "--replace" in ran.stderr
     assert token_file.read_text() == f"{SETUP}\n"
@@ -224,7 +224,10 @@ def test_a_token_is_pasted_unseen_even_over_two_lines(
 ) -> None:
     child = terminal("login", "--with-token")
     child.expect_exact("Paste the token (it does not show): ")
-    child.send(f"{SETUP[:70]}\r\n{SETUP[70:]}\r")
+    child.send(f"{SETUP[:70]}\r\n")
+    with pytest.raises(pexpect.TIMEOUT):  # as a packet that is lost
+        child.expect(pexpect.EOF, timeout=0.4)
+    child.send(f"{SETUP[70:]}\r")
     child.expect(pexpect.EOF)
     assert child.before and "token saved" in child.before and SETUP[70:] not in child.before
     assert token_file.read_text() == f"{SETUP}\n"
@@ -235,7 +238,7 @@ def test_what_is_typed_can_be_mended(
 ) -> None:
     child = terminal("login", "--with-token")
     child.expect_exact("(it does not show): ")
-    child.send(f"something else\x15{SETUP}oops\x7f\x7f\b\b\r")
+    child.send(f"something else\x15or\x17\x1b[200~{SETUP}oops\x7f\x7f\b\b\x1b[201~\r")
     child.expect(pexpect.EOF)
     assert token_file.read_text() == f"{SETUP}\n"
 

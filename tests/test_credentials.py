@@ -329,9 +329,19 @@ def test_a_removed_token_is_gone(folder: Path) -> None:
     credentials.save(TOKEN, store)
     saved = store.saved()
     assert saved and abs(saved - time.time()) < 60
-    (folder / ".token.k1ll3d").write_text(TOKEN)
+    (folder / ".claude-container-token.k1ll3d").write_text(TOKEN)
     assert (store.remove(), store.remove(), store.read()) == (True, False, None)
     assert list(folder.iterdir()) == []
+
+
+@as_root
+def test_a_removal_does_not_follow_anothers_link(folder: Path, tmp_path: Path) -> None:
+    folder.mkdir(parents=True)
+    (tmp_path / "thesis").touch()
+    (folder / "token").symlink_to(tmp_path / "thesis")
+    os.lchown(folder / "token", 12345, 12345)
+    assert FileStore(folder).remove()
+    assert (tmp_path / "thesis").exists() and not (folder / "token").is_symlink()
 
 
 @as_root

@@ -94,13 +94,14 @@ def test_two_directories_never_share_a_conversation(
     model = start_model(ECHO)
     volumes = []
     for parent in ("a", "b"):
-        (tmp_path / parent / "same").mkdir(parents=True)
-        before = set(sh("docker", "volume", "ls", "-q").split())
+        directory = tmp_path / parent / "same"
+        directory.mkdir(parents=True)
         args = [*model.flags, "--", "-p", "hi"]
-        assert cli(*args, cwd=tmp_path / parent / "same", CLAUDE_CODE_OAUTH_TOKEN=TOKEN).code == 0
-        volumes += set(sh("docker", "volume", "ls", "-q").split()) - before
+        assert cli(*args, cwd=directory, CLAUDE_CODE_OAUTH_TOKEN=TOKEN).code == 0
+        made_for = f"label=claude-container.directory={directory}"
+        volumes += sh("docker", "volume", "ls", "--quiet", "--filter", made_for).split()
     sh("docker", "volume", "rm", *volumes)
-    assert len(volumes) == 2
+    assert len(set(volumes)) == 2
     assert all(volume.startswith("claude-state-same-") for volume in volumes)
 
 

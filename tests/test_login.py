@@ -424,9 +424,17 @@ def test_nobody_is_waited_for_without_end(
 # A claude of another version
 
 _ALTERED = """#!/bin/sh
-# Plays recordings: what it shows before the code, and after it.
+# Plays recordings: what it shows before the code and after it; that a code is typed, a star shows.
 case $1 in
-setup-token) stty -echo; cat /before; read -r code; cat /after; exit "$(cat /code)" ;;
+setup-token)
+    stty -echo -icanon
+    cat /before
+    head -c 1 >/dev/null
+    printf '\\0337\\033[1;900H*\\0338'
+    read -r code
+    cat /after
+    exit "$(cat /code)"
+    ;;
 esac
 : >/asked
 cat <&3 >/dev/null

@@ -12,7 +12,7 @@ import pexpect
 import pyte
 import pytest
 
-from tests.conftest import PROGRAM, TOKEN, StartModel, sh
+from tests.conftest import PROGRAM, TOKEN, Cli, StartModel, sh
 from tests.running import bash
 
 pytestmark = pytest.mark.engine
@@ -115,6 +115,22 @@ def test_a_conversation_without_any_dialog(launch: Open, start_model: StartModel
     assert re.search(rb"Claude Code.*\x1b\[3[0-9]m", terminal.raw, re.DOTALL)  # claude's colours
     assert leave(terminal) == 0
     assert "to go on with it: claude-container -s" in terminal.read()
+
+
+def test_what_began_without_a_terminal_goes_on_on_one(
+    cli: Cli, session: str, launch: Open, start_model: StartModel
+) -> None:
+    """The last of two conversations, though claude's own --continue would not take it."""
+    flags = start_model({"turns": [], "echo": True}).flags
+    for word in ("earlier", "hello there"):
+        ran = cli("-s", session, *flags, "--", "-p", word, CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
+        assert ran.code == 0, ran.stderr
+    terminal = launch("--continue", *flags)
+    screen = terminal.until_text("bypass permissions on")
+    assert "● echo: hello there" in screen and "earlier" not in screen
+    ask(terminal, "and now")
+    terminal.until_text("● echo: and now")
+    assert leave(terminal) == 0
 
 
 def test_the_terminals_size_follows(launch: Open, start_model: StartModel) -> None:

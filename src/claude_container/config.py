@@ -40,25 +40,54 @@ class Settings:
     Tuples add up over the layers, of anything else the highest layer's counts.
     """
 
+    # What stands below a setting is what docs/configuration.md says of it.
     image: str | None = None
+    """Run in this image, as it is. Without it: a Dockerfile that is found, else the default."""
     dockerfile: str | None = None
-    variant: str | None = None  # of the default image: slim, python, full, rust
-    default_image: str | None = None  # its name without a tag, in another registry
+    """Build and use this Dockerfile: in your file `~` is your home, in a project's file the
+    path is within the project."""
+    variant: str | None = None
+    """The variant of the default image: `slim`, `python`, `full` or `rust` (see
+    [images](images.md)). In a project's file it comes before a Dockerfile that is found there."""
+    default_image: str | None = None
+    """Where default images of all variants come from: a name without a tag, such as
+    `localhost:5000/claude-container`. What git does in a session runs in these, too."""
     engine: str | None = None
+    """The program that runs containers: `docker` or `podman`."""
     env: tuple[str, ...] = ()
+    """Variables for claude: `NAME=VALUE`, or `NAME` for the value that it has here. They show
+    in the engine's `inspect`."""
     mount: tuple[str, ...] = ()
+    """Folders to mount: `SRC:DST`, or `SRC:DST:ro` for reading only."""
     publish: tuple[str, ...] = ()
+    """Ports to publish: `PORT`, `HOST:PORT` or `IP:HOST:PORT`; on 127.0.0.1 where no IP is
+    named, and always where a project's file names them."""
     network: str | None = None
+    """The engine's network; `none` cuts it off, and claude with it."""
     memory: str | int | None = None
+    """At most this much memory, such as `4g`."""
     cpus: str | int | float | None = None
+    """At most this many processors, such as `1.5`."""
     pids_limit: int | None = None
+    """At most this many processes and threads."""
     ca_file: str | None = None
+    """A PEM file with a company's certificate, for containers and for the default image's
+    build. Without it: what `NODE_EXTRA_CA_CERTS`, `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE`,
+    `CURL_CA_BUNDLE` or `GIT_SSL_CAINFO` names."""
     identity: str | None = None
+    """Who commits: `Name <email>`. Without it: in a session `Claude <claude@container>`, in a
+    directory itself the name and email of your own git configuration."""
     include: tuple[str, ...] = ()
+    """Ignored files that come along into a new session, as patterns of .gitignore; those in
+    the repository's `.worktreeinclude` count too."""
     token_store: Literal["file", "keyring"] | None = None
-    ssh: bool | None = None  # lend the ssh agent to the container
-    fetch_limit: str | int | None = None  # bytes out of a session in one fetch
-    fetch_timeout: str | int | None = None  # seconds that it may say nothing meanwhile
+    """Where `login` keeps the token, and a launch looks for it."""
+    ssh: bool | None = None
+    """Lend your ssh agent and known_hosts to every session."""
+    fetch_limit: str | int | None = None
+    """The most that one fetch from a session may bring, packed or unpacked, such as `20g`."""
+    fetch_timeout: str | int | None = None
+    """How many seconds a session may say nothing until a fetch is given up."""
 
     def over(self, lower: Settings) -> Settings:
         """These settings, and where they say nothing the lower ones."""

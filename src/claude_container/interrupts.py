@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 _ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
-_SECONDS = 3.0  # that one waits at most: an engine that hangs must not hang us
+_SECONDS = 3.0  # after which a signal acts at once: an engine that hangs must not hang us
 
 
 @contextlib.contextmanager
@@ -23,6 +23,7 @@ def held_back() -> Iterator[Callable[[], None]]:
     interrupts more than once. Only the main thread meets signals.
     """
     until = time.monotonic() + _SECONDS
+    over = False
     came: list[tuple[Any, int, FrameType | None]] = []
     saved: dict[int, Any] = {}
 
@@ -31,19 +32,21 @@ def held_back() -> Iterator[Callable[[], None]]:
             handler(signum, frame)
 
     def note(signum: int, frame: FrameType | None) -> None:
-        if time.monotonic() > until:
+        if over or time.monotonic() > until:
             saved[signum](signum, frame)
-        came.append((saved[signum], signum, frame))
+        else:
+            came.append((saved[signum], signum, frame))
 
-    if threading.current_thread() is threading.main_thread():
-        for name in _ENDING:
-            signum = getattr(signal, name, None)
-            # Those that are ignored stay so (nohup), and what is not Python's as it is.
-            if signum is not None and callable(handler := signal.getsignal(signum)):
-                saved[signum] = handler
-                signal.signal(signum, note)
     try:
+        if threading.current_thread() is threading.main_thread():
+            for name in _ENDING:
+                signum = getattr(signal, name, None)
+                # Those that are ignored stay so (nohup), and what is not Python's as it is.
+                if signum is not None and callable(handler := signal.getsignal(signum)):
+                    saved[signum] = handler
+                    signal.signal(signum, note)
         yield act
     finally:
+        over = True  # one that comes while they are put back acts
         for number, handler in saved.items():
             signal.signal(number, handler)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
 
 _LOOK = 0.2  # seconds between looks at whether waiting still makes sense
+_QUIET = 0.7  # seconds without a key after which an Enter was the last: packets come late
+_MOST = 8192  # characters that can be an answer
+# What a terminal may put around a paste, and what is nobody's answer: ^D.
+_NO_KEYS = re.compile(r"\x1b\[20[01]~|\x04")
 
 
 @contextlib.contextmanager
@@ -39,14 +44,14 @@ def read_hidden(seconds: float, given_up: Callable[[], bool]) -> str | None:
     the terminal's modes are put back whatever happens.
     """
     until = time.monotonic() + seconds
-    typed = ""
+    typed, last = "", time.monotonic()
     with terminal_restored(), _keys() as pressed:
         while time.monotonic() < until and not given_up():
             keys = pressed(_LOOK)
-            if not keys and typed.endswith("\n"):
-                return typed.strip()
+            if not keys and typed.endswith("\n") and time.monotonic() > last + _QUIET:
+                return _NO_KEYS.sub("", typed).strip()
             for key in keys:
-                typed = _edited(typed, key)
+                typed, last = _edited(typed, key), time.monotonic()
     return None
 
 
@@ -54,11 +59,11 @@ def _edited(typed: str, key: str) -> str:
     """The line after one more key. The terminal itself would do this, but a line at a time."""
     if key in "\b\x7f":
         return typed[:-1]
-    if key == "\x15":  # ^U
+    if key in "\x15\x17":  # ^U, ^W
         return ""
     if key == "\x04" and not typed:
         raise EOFError
-    return typed + key
+    return typed + ("\n" if key == "\r" else key) if len(typed) < _MOST else typed
 
 
 @contextlib.contextmanager
@@ -77,6 +82,7 @@ def _keys() -> Iterator[Callable[[float], str]]:
             modes = termios.tcgetattr(0)
             if modes[3] & (termios.ECHO | termios.ICANON):
                 modes[3] &= ~(termios.ECHO | termios.ICANON)
+                modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
                 termios.tcsetattr(0, termios.TCSADRAIN, modes)
             if not select.select([0], [], [], seconds)[0]:
                 return ""
@@ -87,7 +93,12 @@ def _keys() -> Iterator[Callable[[float], str]]:
             raise EOFError
         return keys.decode(errors="replace")
 
-    yield pressed
+    try:
+        yield pressed
+    finally:
+        # What comes late is nothing for the shell to run.
+        with contextlib.suppress(termios.error):
+            termios.tcflush(0, termios.TCIFLUSH)
 
 
 def _console_keys(seconds: float) -> str:
@@ -104,7 +115,7 @@ def _console_keys(seconds: float) -> str:
         raise KeyboardInterrupt
     if key == "\x1a":  # ^Z ends input there
         raise EOFError
-    return "\n" if key == "\r" else key
+    return key
 
 
 def visible(text: str) -> str:

@@ -43,13 +43,11 @@ def open_page(url: str) -> bool:
     import webbrowser
 
     with contextlib.suppress(webbrowser.Error, OSError), _without_secrets():
-        if program:
-            return webbrowser.BackgroundBrowser(program).open(url)
-        browser = webbrowser.get()
-        in_terminal = isinstance(browser, webbrowser.GenericBrowser) and not isinstance(
-            browser, webbrowser.BackgroundBrowser
-        )
-        return not in_terminal and browser.open(url)
+        browser = webbrowser.BackgroundBrowser(program) if program else webbrowser.get()
+        background = isinstance(browser, webbrowser.BackgroundBrowser)
+        if background or not isinstance(browser, webbrowser.GenericBrowser):
+            browser.open(url)  # what it returns is False, too, for an opener that is quick
+            return True
     return False
 
 

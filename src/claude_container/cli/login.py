@@ -45,6 +45,7 @@ def command(call: Call, /, with_token: bool, replace: bool, no_browser: bool, **
         dialogue.keep(console, token, store, replace=replace)
         if not credentials.SETUP_TOKEN.fullmatch(token):
             console.warn(f"its shape is {credentials.shape(token)}")
+        console.hint("claude-container auth status --check tries it")
         return 0
     if not console.terminal:
         if host.in_ci(os.environ):

@@ -14,6 +14,7 @@ from pathlib import Path
 from claude_container.credentials import REPLACE, TokenError
 
 FILE_NAME = "token"
+_TEMPORARY = ".claude-container-token."
 _POSIX = sys.platform != "win32"  # Windows keeps neither owners nor modes of this kind
 
 
@@ -66,18 +67,25 @@ class FileStore:
         if self._path is None:
             return False
         try:
+            _check_way(self._path)
             # Where a link of the user's own leads: the token is there, and the link stays, as
             # it does in `write`.
             token = Path(os.path.realpath(self._path))
-            # Of a process that was killed while it wrote.
-            for rest in token.parent.glob(f".{FILE_NAME}.*"):
-                rest.unlink(missing_ok=True)
+        except TokenError:
+            token = self._path  # somebody else's link may lead to anything
+        try:
             token.unlink()
+            removed = True
         except (FileNotFoundError, NotADirectoryError):
-            return False
+            removed = False
         except OSError as error:
             raise TokenError(f"cannot remove {self._path}", evidence=str(error)) from error
-        return True
+        # Of a process that was killed while it wrote.
+        for rest in token.parent.glob(f"{_TEMPORARY}*"):
+            with contextlib.suppress(OSError):
+                rest.unlink()
+                removed = True
+        return removed
 
     def saved(self) -> float | None:
         try:
@@ -103,9 +111,7 @@ class FileStore:
             # The folder was there already, as a rule with a mode of 755.
             if _POSIX and self._path.parent.stat().st_mode & 0o077:
                 self._path.parent.chmod(0o700)
-            handle, temporary = tempfile.mkstemp(
-                dir=os.path.dirname(target), prefix=f".{FILE_NAME}."
-            )
+            handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=_TEMPORARY)
             yield handle, temporary, target
         except OSError as error:
             raise TokenError(

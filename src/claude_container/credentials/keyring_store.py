@@ -35,7 +35,7 @@ class KeyringStore:
 
     def read(self) -> str | None:
         found = self._asked("read", lambda: self._keyring.get_password(SERVICE, NAME))
-        return None if found is None else str(found).strip()
+        return str(found or "").strip() or None
 
     def write(self, token: str) -> None:
         self._asked("keep the token in", lambda: self._keyring.set_password(SERVICE, NAME, token))

@@ -57,7 +57,10 @@ class Docker(CliEngine):
             "",
         ),
         (
-            _says(r"cannot start a (container that has stopped|stopped process)"),
+            _says(
+                r"cannot start a (container that has stopped|stopped process)"
+                r"|container process is already dead"
+            ),
             StoppedShort,
             "the container was stopped while it started",
             "",

@@ -8,14 +8,12 @@ of the clients 20.10.24 and 28.2.2).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from claude_container.host import machine
 
@@ -80,6 +78,8 @@ def _of_context(environ: Mapping[str, str]) -> str:
     name = environ.get("DOCKER_CONTEXT") or _read(folder / "config.json").get("currentContext")
     if not isinstance(name, str) or name in ("", "default"):
         return ""
+    import hashlib  # 3 ms, and most have no context
+
     digest = hashlib.sha256(name.encode(errors="replace")).hexdigest()
     found: object = _read(folder / "contexts" / "meta" / digest / "meta.json")
     for key in ("Endpoints", "docker", "Host"):
@@ -101,6 +101,10 @@ def _elsewhere(address: str) -> str:
     A port of this one may lead into a virtual machine, or through a tunnel: that cannot
     be told from here.
     """
+    if not address or address.startswith("unix:"):
+        return ""
+    from urllib.parse import urlsplit  # 2 ms
+
     try:
         # The client takes what has no scheme for tcp.
         parts = urlsplit(address if "://" in address else f"tcp://{address}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 import sys
@@ -163,6 +162,8 @@ def _machine() -> str:
     A pid means nothing outside of them. Machine ids are missing in containers and
     the same in cloned machines, hence all of these together.
     """
+    import hashlib  # 3 ms, which only a launch needs
+
     parts = ["" if sys.platform == "win32" else os.uname().nodename, _read("/etc/machine-id")]
     parts.append(_read("/proc/sys/kernel/random/boot_id"))
     with contextlib.suppress(OSError):

@@ -25,6 +25,7 @@ HOSTS = ("platform.claude.com", "api.anthropic.com")
 _UNREACHABLE = 97  # recipes/login.sh
 _QUIET = 0.4  # seconds without a byte after which a screen is whole (measured: less than 0.1)
 _START_SECONDS = 90.0  # two hosts asked, at most 20 s each, and claude's start
+_SHOWN_SECONDS = 15.0  # until Enter follows a code that does not show: another version's may not
 _ANSWER_SECONDS = 120.0
 # Alone, some keys are commands: c copies the address.
 _CODE = re.compile(r"[\x21-\x7e]{8,2000}")
@@ -98,7 +99,7 @@ class Setup:
         before = self._screen.lines
         self._type(code.encode())
         self._wait(
-            lambda: self._screen.lines != before and self._screen.refusal is None, _ANSWER_SECONDS
+            lambda: self._screen.lines != before and self._screen.refusal is None, _SHOWN_SECONDS
         )
         self._type(b"\r")
         self._wait(lambda: self._screen.refusal is not None, _ANSWER_SECONDS)

@@ -52,9 +52,17 @@ if ! grep -q '"hasCompletedOnboarding": *true' "$config"; then
         -e '1s/^ *{/{"hasCompletedOnboarding":true,/' "$config"
 fi
 
+# The last conversation, by its name: on a terminal `--continue` takes none that began
+# with -p (2.1.330).
 if [ "$continue" != no ]; then
-    if ls "$state/projects/$project"/*.jsonl >/dev/null 2>&1; then
-        set -- --continue "$@"
+    last=
+    for file in "$state/projects/$project"/*-*-*-*-*.jsonl; do
+        grep -qs '"type":"user"' "$file" || continue
+        if [ -z "$last" ] || [ "$file" -nt "$last" ]; then last=$file; fi
+    done
+    if [ -n "$last" ]; then
+        last=${last##*/}
+        set -- --resume "${last%.jsonl}" "$@"
     elif [ "$continue" = yes ]; then
         fail "there is nothing to continue in session $session" "leave --continue away to begin"
     fi
