@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,8 +114,6 @@ def build(call: Call, /, claude: str | None, **flags: Any) -> int:
 
     --claude takes another version, which is also the way back from one that does not work.
     """
-    import re
-
     if claude is not None and not re.fullmatch(_VERSION, claude):
         raise UsageError(f"--claude {claude!r} is not a version", hint="such as 2.1.330")
     chosen = _chosen(call, **flags)
@@ -201,7 +200,7 @@ def _tell(call: Call, renewed: Renewed) -> None:
         call.console.hint(f"once nothing uses it: claude-container image rm {id}")
 
 
-def _claude(labels: Any) -> str:
+def _claude(labels: Mapping[str, str]) -> str:
     return f"claude {labels.get(images.CLAUDE_LABEL) or '(of unknown version)'}"
 
 
