@@ -21,6 +21,8 @@ from claude_container.wire import bounds
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 DEFAULTS = {
     "image": f"`{images.DEFAULT}`",
+    "variant": f"`{images.SLIM}`",
+    "default_image": f"`{images.DEFAULT_REPOSITORY}`",
     "engine": f"`{next(iter(engines.ENGINES))}`",
     "pids_limit": str(DEFAULT_PIDS),
     "token_store": "`file`",

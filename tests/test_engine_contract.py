@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import tarfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from claude_container.engines.base import (
     ContainerSpec,
     EngineError,
     EngineNotRunning,
+    ImageInUse,
     ImageMissing,
     NameTaken,
     Streams,
@@ -472,10 +474,68 @@ def test_an_image_is_built_found_and_removed(lab: Lab, streamed: bool, tmp_path:
     lab.engine.build(Build(lab.tag, context, dockerfile, labels=labels), lines.append)
     assert any("COPY note /note" in line for line in lines)
     assert lab.run("/programs/cat", "/note", image=lab.tag) == (0, b"built")
-    assert lab.engine.images(labels) == [lab.tag]
+    assert [image.names for image in lab.engine.images(labels)] == [(lab.tag,)]
+    assert lab.engine.images(labels) == [lab.engine.image(lab.tag)]
     assert lab.engine.images({**labels, "cctest.path": "a folder"}) == []
     lab.engine.remove_image(lab.tag)
     assert lab.engine.images({LAB: lab.id}) == []
+    assert lab.engine.image(lab.tag) is None
+
+
+def test_a_stage_of_a_dockerfile_is_built_and_what_its_commands_print_is_told(lab: Lab) -> None:
+    recipe = f"""
+FROM {lab.image} AS first
+LABEL {LAB}={lab.id}
+RUN /programs/args told by the first
+FROM first AS second
+RUN /programs/fail second
+"""
+    lines: list[str] = []
+    plan = Build(lab.tag, _tar({"Dockerfile": recipe.encode()}), "Dockerfile", target="first")
+    lab.engine.build(plan, lines.append)
+    assert any("told\0by\0the\0first" in line for line in lines)
+    image = lab.engine.image(lab.tag)
+    assert image and image.labels[LAB] == lab.id
+
+
+def test_an_image_knows_its_names_and_when_it_was_made(lab: Lab) -> None:
+    begun = int(time.time())
+    recipe = f"FROM {lab.image}\nLABEL {LAB}={lab.id}\n".encode()
+    lab.engine.build(Build(lab.tag, _tar({"Dockerfile": recipe}), "Dockerfile"), _ignore)
+    image = lab.engine.image(lab.tag)
+    assert image and image.names == (lab.tag,)
+    assert lab.engine.image(image.id) == image
+    if lab.engine.name != "memory":
+        assert begun - 5 <= image.created <= time.time() + 5
+
+
+def test_an_image_whose_name_another_took_goes_by_its_id(lab: Lab) -> None:
+    ids = []
+    for word in ("old", "new"):
+        recipe = f"FROM {lab.image}\nLABEL {LAB}={lab.id}\nLABEL cctest.word={word}\n".encode()
+        lab.engine.build(Build(lab.tag, _tar({"Dockerfile": recipe}), "Dockerfile"), _ignore)
+        image = lab.engine.image(lab.tag)
+        assert image
+        ids.append(image.id)
+    old = lab.engine.image(ids[0])
+    assert old and old.names == () and old.labels["cctest.word"] == "old"
+    assert {image.id for image in lab.engine.images({LAB: lab.id})} == set(ids)
+    lab.engine.remove_image(ids[0])
+    assert [image.id for image in lab.engine.images({LAB: lab.id})] == ids[1:]
+    lab.engine.remove_image(ids[0])  # is no error
+
+
+def test_an_image_that_a_container_uses_stays(lab: Lab) -> None:
+    recipe = f"FROM {lab.image}\nLABEL {LAB}={lab.id}\n".encode()
+    lab.engine.build(Build(lab.tag, _tar({"Dockerfile": recipe}), "Dockerfile"), _ignore)
+    container = lab.create("/programs/stay", "/tmp", image=lab.tag)
+    lab.engine.start(container)
+    for name in (lab.tag, lab.engine.images({LAB: lab.id})[0].id):
+        with pytest.raises(ImageInUse):
+            lab.engine.remove_image(name)
+    assert lab.engine.image(lab.tag)
+    assert lab.engine.remove(container)
+    lab.engine.remove_image(lab.tag)
     assert lab.engine.image(lab.tag) is None
 
 

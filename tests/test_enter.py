@@ -332,7 +332,7 @@ def test_an_image_that_cannot_be_pulled_is_built(engine: Memory, launch: Launch)
     assert progress.said == [
         "pulling built:1",
         "cannot pull it (there is no built:1 to pull); building it from the recipe instead",
-        "building built:1 from a recipe",
+        "building built:1 from the recipe",
         "FROM claude:1",
     ]
 

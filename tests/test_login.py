@@ -21,6 +21,7 @@ import pexpect
 import pytest
 
 import claude_container
+from claude_container import images
 from claude_container.sessions import model as names
 from tests import vendor as stand_in
 from tests.conftest import PROGRAM, TOKEN, clean_environment, sh
@@ -441,10 +442,9 @@ until [ -e /go ]; do sleep 0.1; done
 echo '{"is_error": false}'
 """
 _WITH_IMAGE = """
-import sys
-from claude_container import images
+import os, sys
 from claude_container.cli import main
-images.DEFAULT = sys.argv[1]
+os.environ["CLAUDE_CONTAINER_DEFAULT_IMAGE"] = sys.argv[1]
 sys.exit(main.main(sys.argv[2:]))
 """
 Altered = Callable[..., list[str]]
@@ -453,7 +453,8 @@ Altered = Callable[..., list[str]]
 @pytest.fixture
 def altered(image: str, tmp_path: Path) -> Iterator[Altered]:
     """A command line whose default image has a claude that shows what it is told to."""
-    tag = f"cctest-altered:{uuid.uuid4().hex[:8]}"
+    repository = f"cctest-altered-{uuid.uuid4().hex[:8]}/claude-container"
+    tag = f"{repository}:{images.tag(images.SLIM)}"
     made: list[str] = []
 
     def make(before: bytes, after: bytes, code: int = 0, *, go: bool = True) -> list[str]:
@@ -471,7 +472,7 @@ def altered(image: str, tmp_path: Path) -> Iterator[Altered]:
             made.append(tag)
         finally:
             sh("docker", "rm", "-f", container)
-        return [sys.executable, "-c", _WITH_IMAGE, tag]
+        return [sys.executable, "-c", _WITH_IMAGE, repository]
 
     yield make
     for tag in made:

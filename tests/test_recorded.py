@@ -24,6 +24,7 @@ from claude_container.engines.base import (
     EngineNotAllowed,
     EngineNotRunning,
     EngineUsage,
+    ImageInUse,
     ImageMissing,
     NameTaken,
     Streams,
@@ -131,6 +132,7 @@ VERBS: dict[str, Callable[[Real], object]] = {
     "pull": lambda engine: engine.pull("cctest:1", _no_line),
     "remove": lambda engine: engine.remove("cctest"),
     "remove, in time": lambda engine: engine.remove("cctest", grace=1),
+    "remove_image": lambda engine: engine.remove_image("cctest:1"),
     "remove_volume": lambda engine: engine.remove_volume("cctest"),
 }
 NOT_RUNNING, NOT_ALLOWED = "no engine answers", "does not let this user in"
@@ -150,6 +152,7 @@ FAILURES: dict[str, tuple[str, type[EngineError], str]] = {
     "no such container, executed in": ("exec", EngineError, "exec failed"),
     "container not running": ("exec", EngineError, "exec failed"),
     "volume in use": ("remove_volume", VolumeInUse, "the volume is in use"),
+    "image in use": ("remove_image", ImageInUse, "the image is in use"),
     "missing bind source": ("create", EngineError, "cannot see a folder"),
     "no shell": ("attach", EngineError, "has no shell"),
     "no shell, no init process": ("attach", EngineError, "has no shell"),

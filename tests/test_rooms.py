@@ -26,7 +26,7 @@ ROWS = (
     {"process"},
     {"config", "host", "git", "engines", "wire"},
     {"images", "credentials"},
-    {"clone"},
+    {"clone", "stock"},
     {"changes"},
     {"sessions"},
     {"demo", "login"},

@@ -8,13 +8,14 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from claude_container import config, host
+from claude_container import __version__, config, host, images
 from claude_container.cli import settings
 from claude_container.cli.console import Console
 from claude_container.cli.settings import Resolved
 from claude_container.config import Settings, TrustStore
 from claude_container.engines.base import Bind
 from claude_container.errors import ClaudeContainerError, UsageError
+from claude_container.sessions import workspace
 from tests.conftest import PROGRAM, Cli, clean_environment
 
 LIMITS = 'memory = "1g"\ncpus = "1"\npids_limit = 99\n'
@@ -139,6 +140,79 @@ def test_a_users_own_dockerfile_is_used_where_the_project_has_none(
 ) -> None:
     write_user(home, 'dockerfile = "~/Dockerfile"')
     assert resolve(project).dockerfile == home / "Dockerfile"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_variant_is_an_answer_to_which_image_in_every_layer(
+    home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    def chosen(flags: Settings | None = None) -> tuple[object, ...]:
+        found = resolve(project, flags, trust=trusted, ask=False)
+        return found.dockerfile, found.settings.image, found.settings.variant
+
+    write_user(home, 'variant = "full"')
+    assert chosen() == (None, None, "full")
+    (project / "Dockerfile").write_text("FROM x")
+    # The user's own is what the default image is, where nothing else is asked for.
+    assert chosen() == (project / "Dockerfile" if trusted else None, None, "full")
+    write_project(project, 'variant = "rust"')
+    # It needs no trust, and then fills in only where the user's own file says nothing.
+    assert chosen() == (None, None, "rust" if trusted else "full")
+    (home / ".config" / "claude-container" / config.USER_FILE).write_text('image = "mine"')
+    assert chosen() == ((None, None, "rust") if trusted else (None, "mine", "rust"))
+    (home / ".config" / "claude-container" / config.USER_FILE).write_text("")
+    assert chosen() == (None, None, "rust")
+    monkeypatch.setenv("CLAUDE_CONTAINER_VARIANT", "python")
+    assert chosen() == (None, None, "python")
+    assert chosen(Settings(image="flag"))[1] == "flag"
+    monkeypatch.setenv("CLAUDE_CONTAINER_IMAGE", "variable")
+    assert chosen(Settings(variant="slim")) == (None, None, "slim")
+
+
+@pytest.mark.parametrize(
+    ("flags", "dockerfile"),
+    [(Settings(image="x", variant="full"), None), (Settings(variant="full"), "Dockerfile")],
+)
+def test_a_variant_is_of_the_default_image_alone(
+    project: Path, flags: Settings, dockerfile: str | None
+) -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        resolve(project, flags, dockerfile=dockerfile)
+
+
+def test_where_default_images_come_from_is_for_the_user_alone(
+    home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_project(project, 'default_image = "evil.example/x"')
+    resolve(project, trust=True)
+    assert "ignored default_image" in capfd.readouterr().err
+    assert images.repository() == images.DEFAULT_REPOSITORY
+    write_user(home, 'default_image = "localhost:5000/a/claude-container"')
+    names = [images.default_name(variant) for variant in ("slim", "full")]
+    tag = f"localhost:5000/a/claude-container:{__version__}"
+    assert names == [tag, f"{tag}-full"]
+    monkeypatch.setenv("CLAUDE_CONTAINER_DEFAULT_IMAGE", "other/name")
+    assert images.repository() == "other/name"
+    # What git does in a session's volume comes from there, too, and is slim.
+    monkeypatch.setenv("CLAUDE_CONTAINER_VARIANT", "full")
+    assert workspace.spec("s", "x").image == f"other/name:{__version__}"
+    assert images.standard().name == f"other/name:{__version__}"
+
+
+@pytest.mark.parametrize(
+    "name", ["a:1", "localhost:5000", "a@sha256:0", "A", "-v", "a b", "a//b", "https://a/b", "a/"]
+)
+def test_a_default_image_is_a_name_without_a_tag(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLAUDE_CONTAINER_DEFAULT_IMAGE", name)
+    with pytest.raises(UsageError, match="cannot be an image"):
+        images.repository()
+
+
+def test_a_variant_that_there_is_not_is_answered_with_those_there_are(here: Cli) -> None:
+    for ran in (here("--variant", "ful"), here(CLAUDE_CONTAINER_VARIANT="ful")):
+        assert ran.code == 2 and "slim" in ran.stderr and "rust" in ran.stderr
 
 
 def test_an_image_and_a_dockerfile_exclude_each_other(project: Path) -> None:

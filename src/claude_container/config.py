@@ -21,11 +21,15 @@ from claude_container.errors import ClaudeContainerError, UsageError
 PROJECT_FILE = ".claude-container.toml"
 USER_FILE = "config.toml"
 _TRUST_FILE = "trusted.json"
-PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit", "include"})
+# The default images: build targets of recipes/Dockerfile.base, in its order.
+VARIANTS = ("slim", "python", "full", "rust")
+# A variant is of our own recipe: all it can do is take room and time, as a limit does.
+PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit", "include", "variant"})
 PROJECT_MAY_IF_TRUSTED = frozenset({"image", "dockerfile", "publish"})
 # CLAUDE_CONTAINER_IMAGE and so on.
 _VARIABLES = frozenset(
-    {"image", "engine", "network", "memory", "cpus", "ca_file", "fetch_limit", "fetch_timeout"}
+    {"image", "variant", "default_image", "engine", "network", "memory", "cpus", "ca_file"}
+    | {"fetch_limit", "fetch_timeout"}
 )
 
 
@@ -42,6 +46,12 @@ class Settings:
     dockerfile: str | None = None
     """Build and use this Dockerfile: in your file `~` is your home, in a project's file the
     path is within the project."""
+    variant: str | None = None
+    """The variant of the default image: `slim`, `python`, `full` or `rust` (see
+    [images](images.md)). In a project's file it comes before a Dockerfile that is found there."""
+    default_image: str | None = None
+    """Where default images of all variants come from: a name without a tag, such as
+    `localhost:5000/claude-container`. What git does in a session runs in these, too."""
     engine: str | None = None
     """The program that runs containers: `docker` or `podman`."""
     env: tuple[str, ...] = ()

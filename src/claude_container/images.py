@@ -12,16 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from claude_container import __version__, host
+from claude_container import __version__, config, host
 from claude_container.archive import tar
+from claude_container.config import VARIANTS
 from claude_container.engines.base import Build, Builder, Engine, EngineError
 from claude_container.errors import ClaudeContainerError, UsageError
 
 RECIPES = Path(__file__).parent / "recipes"
 DEFAULT_REPOSITORY = "ghcr.io/hypermemetic/claude-container"
-DEFAULT = f"{DEFAULT_REPOSITORY}:{__version__}"
-_DOCKERFILE_LABEL = "claude-container.dockerfile"
+SLIM = VARIANTS[0]
+DEFAULT = f"{DEFAULT_REPOSITORY}:{__version__}"  # slim's, unless default_image is set
+# What the recipe says of the images made of it, and all that are made of those.
+CLAUDE_LABEL = "claude-container.claude"
+VARIANT_LABEL = "claude-container.variant"
+DOCKERFILE_LABEL = "claude-container.dockerfile"
 _CANDIDATES = ("Dockerfile", ".devcontainer/Dockerfile", "docker/Dockerfile")
+# An image's name without its tag: of another docker says only that it is invalid.
+_REPOSITORY = re.compile(
+    r"([A-Za-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+)
 # In these a Dockerfile is about the project around it: COPY means the project's files.
 _FOLDERS_OF_A_PROJECT = (".devcontainer", "docker")
 
@@ -60,20 +69,59 @@ def named(name: str, source: str) -> Choice:
     return Choice(name, source, pull=True)
 
 
-def default(environ_proxies: Mapping[str, str], ca: bytes) -> Choice:
-    """The default image: from the registry, or from the recipe in this package."""
-    recipe = (RECIPES / "Dockerfile.base").read_bytes()
-    build = Build(
-        tag=DEFAULT,
-        context=tar([("Dockerfile.base", 0o644, recipe), ("ca.crt", 0o644, ca)]),
+def tag(variant: str, version: str = __version__) -> str:
+    """The tag of a default image: VERSION is slim, VERSION-full is full."""
+    return version if variant == SLIM else f"{version}-{variant}"
+
+
+def repository() -> str:
+    """Where default images come from: what the user's environment or own file says, else ours.
+
+    Never what a directory says: git's own containers are of these images, too. Raises UsageError.
+    """
+    folder = host.config_dir(os.environ)
+    said = config.from_environment(os.environ).default_image or (
+        config.from_file(folder / config.USER_FILE).default_image if folder else None
+    )
+    if said is not None and not _REPOSITORY.fullmatch(said):
+        raise UsageError(
+            f"default_image = {said!r} cannot be an image's name",
+            hint="such as localhost:5000/claude-container, and no tag: that is the version's",
+        )
+    return said or DEFAULT_REPOSITORY
+
+
+def default_name(variant: str = SLIM) -> str:
+    """The default image of a variant. Raises UsageError for one that there is not."""
+    if variant not in VARIANTS:
+        raise UsageError(
+            f"there is no variant {variant!r}", hint=f"choose one of: {', '.join(VARIANTS)}"
+        )
+    return f"{repository()}:{tag(variant)}"
+
+
+def default(environ_proxies: Mapping[str, str], ca: bytes, variant: str | None = None) -> Choice:
+    """A default image: from the registry, or from the recipe in this package."""
+    name = default_name(variant or SLIM)
+    build = recipe(name, variant or SLIM, environ_proxies, ca)
+    source = "the default image" if variant in (None, SLIM) else f"the default image, {variant}"
+    return Choice(name, source, pull=True, build=build)
+
+
+def recipe(name: str, target: str, environ_proxies: Mapping[str, str], ca: bytes) -> Build:
+    """How a stage of our own recipe is built."""
+    content = (RECIPES / "Dockerfile.base").read_bytes()
+    return Build(
+        tag=name,
+        context=tar([("Dockerfile.base", 0o644, content), ("ca.crt", 0o644, ca)]),
         dockerfile="Dockerfile.base",
         arguments=dict.fromkeys(environ_proxies),
+        target=target,
     )
-    return Choice(DEFAULT, "the default image", pull=True, build=build)
 
 
 def standard() -> Choice:
-    """The default image, with proxies and certificates as the environment names them."""
+    """The slim default image, with proxies and certificates as the environment names them."""
     ca = b""
     if named := host.ca_file(os.environ):
         with contextlib.suppress(OSError):
@@ -111,7 +159,7 @@ def project(directory: Path, dockerfile: Path, environ_proxies: Mapping[str, str
         context=str(context),
         dockerfile=str(path),
         arguments=dict.fromkeys(environ_proxies),
-        labels={_DOCKERFILE_LABEL: str(path)},
+        labels={DOCKERFILE_LABEL: str(path)},
     )
     return Choice(build.tag, str(dockerfile), build=build)
 
@@ -128,8 +176,7 @@ def fetch(engine: Engine, choice: Choice, progress: Progress, *, rebuild: bool =
         )
     if choice.pull and not (rebuild and choice.build):
         try:
-            with progress.task(f"pulling {choice.name}") as line:
-                engine.pull(choice.name, line)
+            pull(engine, choice.name, progress)
             return
         except EngineError as error:
             if not choice.build:
@@ -143,20 +190,30 @@ def fetch(engine: Engine, choice: Choice, progress: Progress, *, rebuild: bool =
             reason = (error.evidence.splitlines() or [error.what])[-1]
             progress.warn(f"cannot pull it ({reason}); building it from the recipe instead")
     assert choice.build is not None
+    build(engine, choice.build, _origin(choice), progress)
+    if own := choice.build.labels.get(DOCKERFILE_LABEL):
+        for old in engine.images({DOCKERFILE_LABEL: own}):
+            for name in old.names:
+                if name != choice.name:
+                    engine.remove_image(name)
+
+
+def pull(engine: Builder, name: str, progress: Progress) -> None:
+    with progress.task(f"pulling {name}") as line:
+        engine.pull(name, line)
+
+
+def build(engine: Builder, plan: Build, origin: str, progress: Progress) -> None:
     try:
-        with progress.task(f"building {choice.name} from {_origin(choice)}") as line:
-            engine.build(choice.build, line)
+        with progress.task(f"building {plan.tag} from {origin}") as line:
+            engine.build(plan, line)
     except EngineError as error:
         raise type(error)(
-            f"cannot build the image from {_origin(choice)}",
+            f"cannot build the image from {origin}",
             evidence=error.evidence,
             hint=error.hint or "the last lines of the build are above; --image takes another image",
         ) from error
-    if own := choice.build.labels.get(_DOCKERFILE_LABEL):
-        for old in engine.images({_DOCKERFILE_LABEL: own}):
-            if old != choice.name and not old.endswith(":<none>"):
-                engine.remove_image(old)
 
 
 def _origin(choice: Choice) -> str:
-    return "the recipe" if choice.name == DEFAULT else choice.source
+    return "the recipe" if choice.pull else choice.source

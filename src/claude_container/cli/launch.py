@@ -143,11 +143,11 @@ def choose_image(directory: Path, resolved: Resolved, ca: bytes) -> images.Choic
         return images.project(directory, resolved.dockerfile, host.proxies(os.environ))
     if resolved.settings.image:
         return images.named(resolved.settings.image, resolved.image_source)
-    return standard_image(ca)
+    return images.default(host.proxies(os.environ), ca, resolved.settings.variant)
 
 
 def standard_image(ca: bytes) -> images.Choice:
-    """The default image, which also does what git has to do in a session's volume."""
+    """The slim default image, which does what git has to do in a session's volume."""
     return images.default(host.proxies(os.environ), ca)
 
 

@@ -34,6 +34,7 @@ VERBS = {
     "exec": "a command in a session",
     "delete": "delete sessions, if nothing is lost with them",
     "cleanup": "delete all that is done with, after showing it",
+    "image": "the images: list, build, pull, update, rm",
     "login": "get a token: nothing but the engine and a browser needed",
     "logout": "remove the saved token",
     "auth": "`auth status`: which token a launch would use, and whether it works",

@@ -54,13 +54,16 @@ def resolve(
     `ask` False, or where the image is settled without it, it is left out until trusted.
     Raises UsageError, and ClaudeContainerError where nobody can be asked.
     """
-    if dockerfile and flags.image:
-        raise UsageError("--image and a Dockerfile exclude each other")
+    if bool(dockerfile) + bool(flags.image) + bool(flags.variant) > 1:
+        raise UsageError("--image, --variant and a Dockerfile exclude each other")
     folder = host.config_dir(os.environ)
     user = config.from_file(folder / config.USER_FILE) if folder else Settings()
     theirs = _theirs(console, directory)
-    upper = flags.over(config.from_environment(os.environ))
-    settled = bool(dockerfile or upper.image)
+    environment = config.from_environment(os.environ)
+    if flags.image or flags.variant:  # either answers which image
+        environment = replace(environment, image=None, variant=None)
+    upper = flags.over(environment)
+    settled = bool(dockerfile or upper.image or upper.variant)
     found = None if settled else _their_dockerfile(directory, theirs)
     brings = _brings(directory, theirs, found, settled=settled)
     trusted = trust or _trusted(console, directory, brings, ask=ask and not settled)
@@ -77,9 +80,14 @@ def resolve(
     if upper.image:
         source = "--image" if flags.image else "CLAUDE_CONTAINER_IMAGE"
         return Resolved(merged, None, source, left_out)
+    if upper.variant:
+        return Resolved(replace(merged, image=None), None, "the default image", left_out)
     if found and trusted:
         return Resolved(merged, found, str(found), left_out)
     if theirs.image and trusted:
+        return Resolved(merged, None, config.PROJECT_FILE, left_out)
+    if theirs.variant and (trusted or not (user.image or user.dockerfile or user.variant)):
+        merged = replace(merged, image=None, variant=theirs.variant)
         return Resolved(merged, None, config.PROJECT_FILE, left_out)
     own = None if user.image or not user.dockerfile else _expanded(user.dockerfile)
     return Resolved(merged, own, "your config file", left_out)
@@ -107,7 +115,7 @@ def _their_dockerfile(directory: Path, theirs: Settings) -> Path | None:
                 f"{config.PROJECT_FILE}: dockerfile {theirs.dockerfile} is outside of {directory}"
             )
         return named
-    return None if theirs.image else images.find_dockerfile(directory)
+    return None if theirs.image or theirs.variant else images.find_dockerfile(directory)
 
 
 def _brings(

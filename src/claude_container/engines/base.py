@@ -50,6 +50,10 @@ class VolumeInUse(EngineError):
     """A container has the volume that was to be removed."""
 
 
+class ImageInUse(EngineError):
+    """A container, or another image, needs the image that was to be removed."""
+
+
 class NameTaken(EngineError):
     """Another container has this name."""
 
@@ -119,11 +123,17 @@ class Volume:
 
 @dataclass(frozen=True)
 class Image:
-    """An image that is on the engine. `size` in bytes, `labels` as it carries them."""
+    """An image that is on the engine. `size` in bytes, `labels` as it carries them.
+
+    `names` are REPOSITORY:TAG; one that lost its name to a newer image has none.
+    `created` is when it was built, in seconds since 1970, or 0 where it does not say.
+    """
 
     id: str
     size: int
     labels: Mapping[str, str]
+    names: tuple[str, ...] = ()
+    created: int = 0
 
 
 @dataclass(frozen=True)
@@ -234,13 +244,16 @@ class Builder(Protocol):
         """Fetch an image from its registry, telling of each line of progress."""
 
     def build(self, plan: Build, on_line: Callable[[str], None]) -> None:
-        """Build and tag an image, telling of each line of progress."""
+        """Build and tag an image, telling of each line of progress and of what commands print."""
 
-    def images(self, having: Mapping[str, str]) -> list[str]:
-        """Names (REPOSITORY:TAG) of the images with these labels."""
+    def images(self, having: Mapping[str, str]) -> list[Image]:
+        """The images with these labels."""
 
     def remove_image(self, name: str) -> None:
-        """Take a name off an image; the image goes with its last name."""
+        """Take a name off an image; the image goes with its last name, or by its id.
+
+        Raises ImageInUse where it would go and cannot. One that is not there is no error.
+        """
 
 
 @dataclass(frozen=True)
@@ -249,7 +262,8 @@ class Build:
 
     `context` is a folder of the host, or the bytes of a tar that holds all of
     it. `dockerfile` is a path of the host, or inside the tar. An argument that
-    is None takes its value from our environment and shows in no argv.
+    is None takes its value from our environment and shows in no argv. `target` is
+    the stage of the Dockerfile to build, by default its last.
     """
 
     tag: str
@@ -257,3 +271,4 @@ class Build:
     dockerfile: str
     arguments: Mapping[str, str | None] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from claude_container import process
-from claude_container.engines import arguments, words
+from claude_container.engines import arguments, described, words
 from claude_container.engines.base import (
     Build,
     Container,
@@ -227,16 +227,8 @@ class CliEngine:
     # Images
 
     def image(self, name: str) -> Image | None:
-        shown = self.call("image", "inspect", name, fine=_done_or_absent)
-        if shown.code != 0:
-            return None
-        first = json.loads(shown.stdout)[0]
-        return Image(
-            # podman leaves the algorithm away.
-            id=f"sha256:{first['Id'].removeprefix('sha256:')}",
-            size=first["Size"],
-            labels=(first.get("Config") or {}).get("Labels") or {},
-        )
+        told = self.call("image", "inspect", name, fine=_done_or_absent)
+        return described.image(json.loads(told.stdout)[0]) if told.code == 0 else None
 
     def pull(self, name: str, on_line: Callable[[str], None]) -> None:
         self.call("pull", name, timeout=3600, on_line=on_line, finish=0)
@@ -246,6 +238,7 @@ class CliEngine:
         argv += [f"--label={key}={value}" for key, value in plan.labels.items()]
         for name, value in plan.arguments.items():
             argv += ["--build-arg", name if value is None else f"{name}={value}"]
+        argv += ["--target", plan.target] if plan.target else []
         # Else the classic builder leaves the container of a step that failed.
         argv.append("--force-rm")
         tar = plan.context if isinstance(plan.context, bytes) else None
@@ -259,10 +252,16 @@ class CliEngine:
             finish=0,
         )
 
-    def images(self, having: Mapping[str, str]) -> list[str]:
-        row = "{{.Repository}}:{{.Tag}}"
-        listed = self.call("images", "--format", row, *arguments.filters(having))
-        return listed.text.splitlines()
+    def images(self, having: Mapping[str, str]) -> list[Image]:
+        # A filter's value is read as for containers: what it finds is compared here.
+        keys = arguments.filters(dict.fromkeys(having))
+        ids = self.call("images", "--quiet", "--no-trunc", *keys).text.split()
+        if not ids:
+            return []
+        # One that went meanwhile is said on stderr, beside those that are shown.
+        told = self.call("image", "inspect", *dict.fromkeys(ids), fine=_done_or_absent)
+        found = map(described.image, json.loads(told.text or "[]"))
+        return [image for image in found if having.items() <= image.labels.items()]
 
     def remove_image(self, name: str) -> None:
         self.call("image", "rm", name, fine=_done_or_absent)

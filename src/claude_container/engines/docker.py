@@ -11,6 +11,7 @@ from claude_container.engines.base import (
     EngineNotAllowed,
     EngineNotRunning,
     EngineUsage,
+    ImageInUse,
     ImageMissing,
     NameTaken,
     StoppedShort,
@@ -64,6 +65,7 @@ class Docker(CliEngine):
             "the container was stopped while it started",
             "",
         ),
+        (_says(r"conflict: unable to (delete|remove)"), ImageInUse, "the image is in use", ""),
         (_says(r"volume is in use"), VolumeInUse, "the volume is in use", ""),
         (_says(r"container name .* is already in use"), NameTaken, "the name is taken", ""),
         (

@@ -14,9 +14,10 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Concatenate, ParamSpec, TypeVar
 
+from claude_container.engines import memory_build
 from claude_container.engines.base import (
     Bind,
     Build,
@@ -27,6 +28,7 @@ from claude_container.engines.base import (
     EngineError,
     EngineInfo,
     Image,
+    ImageInUse,
     ImageMissing,
     NameTaken,
     Streams,
@@ -90,6 +92,7 @@ class Memory(Engine, Builder):
         self.fault: Fault | None = None
         self.registry: dict[str, MemoryImage] = {}
         self._images = dict(images or {})
+        self._unnamed: list[MemoryImage] = []  # each had a name that a newer one has
         self._volumes: dict[str, MemoryVolume] = {}
         self._containers: dict[str, MemoryContainer] = {}
 
@@ -197,51 +200,50 @@ class Memory(Engine, Builder):
 
     @_verb
     def image(self, name: str) -> Image | None:
-        image = self._images.get(name)
-        if image is None:
-            return None
-        size = sum(len(file.content) for file in image.files.values()) + len(image.programs)
-        return Image(f"sha256:{id(image):x}", size, image.labels)
+        return next((image for image in self._all() if name in (image.id, *image.names)), None)
 
     @_verb
     def pull(self, name: str, on_line: Callable[[str], None]) -> None:
         if name not in self.registry:
             raise ImageMissing(f"there is no {name} to pull")
         on_line(f"pulled {name}")
-        self._images[name] = self.registry[name]
+        self._name(name, self.registry[name])
 
     @_verb
     def build(self, plan: Build, on_line: Callable[[str], None]) -> None:
-        """Understands FROM an image that is here, COPY of one file, and RUN of one program."""
-        context, lines = _context(plan), []
-        steps = [line.split() for line in context(plan.dockerfile).decode().splitlines()]
-        image = MemoryImage()
-        for step, *words in filter(None, steps):
-            lines.append(" ".join([step, *words]))
-            on_line(lines[-1])
-            if step == "FROM":
-                image = self._need(words[0])
-            elif step == "COPY":
-                files = {**image.files, words[1]: File(context(words[0]))}
-                image = MemoryImage(image.programs, image.labels, files)
-            else:
-                spec = ContainerSpec(plan.tag, "build", tuple(words))
-                ran, inside = MemoryContainer("", spec, image, {}, dict(image.files)).run(words)
-                lines += (inside.stdout + inside.stderr).decode().splitlines()
-                if ran != 0:
-                    raise EngineError("build failed", evidence="\n".join(lines))
-        labels = {**image.labels, **plan.labels}
-        self._images[plan.tag] = MemoryImage(image.programs, labels, image.files)
+        self._name(plan.tag, memory_build.build(plan, self._need, on_line))
 
     @_verb
-    def images(self, having: Mapping[str, str]) -> list[str]:
-        return [name for name, image in self._images.items() if _has(image.labels, having)]
+    def images(self, having: Mapping[str, str]) -> list[Image]:
+        return [image for image in self._all() if _has(image.labels, having)]
 
     @_verb
     def remove_image(self, name: str) -> None:
-        self._images.pop(name, None)
+        for image in self._all():
+            if name not in (image.id, *image.names):
+                continue
+            if name == image.id and len(image.names) > 1:
+                raise ImageInUse(f"{name} has several names")
+            if len(image.names) < 2:
+                if any(_id(c.image) == image.id for c in self._containers.values()):
+                    raise ImageInUse(f"a container uses {name}")
+                self._unnamed = [there for there in self._unnamed if _id(there) != image.id]
+            self._images = {n: i for n, i in self._images.items() if n != name != _id(i)}
 
     # What the verbs are made of
+
+    def _all(self) -> list[Image]:
+        there = {_id(image): image for image in [*self._images.values(), *self._unnamed]}
+        named = [(name, _id(image)) for name, image in self._images.items()]
+        return [
+            Image(id, image.size, image.labels, tuple(n for n, of in named if of == id))
+            for id, image in there.items()
+        ]
+
+    def _name(self, name: str, image: MemoryImage) -> None:
+        if old := self._images.get(name):
+            self._unnamed.append(old)
+        self._images[name] = image
 
     def _need(self, image: str) -> MemoryImage:
         if image not in self._images:
@@ -279,19 +281,13 @@ class Memory(Engine, Builder):
             there.ended.set()
 
 
+def _id(image: MemoryImage) -> str:
+    return f"sha256:{id(image):064x}"
+
+
 def _has(labels: Mapping[str, str], having: Mapping[str, str | None]) -> bool:
     return all(key in labels and value in (None, labels[key]) for key, value in having.items())
 
 
 def _shown(labels: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
     return {name: labels[name] for name in wanted if labels.get(name)}
-
-
-def _context(plan: Build) -> Callable[[str], bytes]:
-    """A reader of a build's context by path."""
-    if isinstance(plan.context, str):
-        folder = Path(plan.context)
-        return lambda name: (folder / name).read_bytes()
-    with tarfile.open(fileobj=io.BytesIO(plan.context)) as tar:
-        held = {m.name: f.read() for m in tar if (f := tar.extractfile(m))}
-    return lambda name: held[name]

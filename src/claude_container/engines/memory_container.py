@@ -58,6 +58,10 @@ class MemoryImage:
     labels: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, File] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        return sum(len(file.content) for file in self.files.values()) + len(self.programs)
+
 
 @dataclass
 class MemoryVolume:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +18,13 @@ from claude_container.engines.base import (
     EngineInfo,
     EngineNotRunning,
     EngineUsage,
+    ImageInUse,
     ImageMissing,
     NameTaken,
     VolumeInUse,
     VolumeMount,
 )
 from claude_container.engines.cli_engine import CliEngine
-
-# The domain of what has none: podman puts it before the name of an image built here.
-_HERE = "localhost/"
 
 
 def _says(pattern: str) -> re.Pattern[str]:
@@ -75,6 +73,12 @@ class Podman(CliEngine):
             "install crun or runc, or name one that is there in containers.conf: runtime",
         ),
         (_says(r"image not known"), ImageMissing, "the engine does not have the image", ""),
+        (
+            _says(r"image is in use|image used by|in use by a container"),
+            ImageInUse,
+            "the image is in use",
+            "",
+        ),
         (_says(r"volume is being used"), VolumeInUse, "the volume is in use", ""),
         (_says(r"container name .* is already in use"), NameTaken, "the name is taken", ""),
         (
@@ -192,16 +196,6 @@ class Podman(CliEngine):
             # Its --file is a list, in a line of CSV.
             file = arguments.csv_line([plan.dockerfile])
             super().build(replace(plan, dockerfile=file), on_line)
-
-    def images(self, having: Mapping[str, str]) -> list[str]:
-        keys = arguments.filters(dict.fromkeys(having))
-        listed = self.call("images", "--format", "json", *keys)
-        return [
-            name.removeprefix(_HERE)
-            for row in json.loads(listed.text or "[]")
-            if having.items() <= (row.get("Labels") or {}).items()
-            for name in row.get("Names") or ()
-        ]
 
     def info(self) -> EngineInfo:
         client = json.loads(self.call("version", "--format", "json", timeout=30).stdout)

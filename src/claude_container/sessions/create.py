@@ -149,7 +149,7 @@ def _taken(engine: Engine, name: str) -> ClaudeContainerError:
     return CannotCreate(
         f"there is a volume {volume} that is no git session's",
         hint=f"take another name, or look at what is in it: {engine.name} run --rm -it"
-        f" -v {volume}:/v {images.DEFAULT} ls -la /v",
+        f" -v {volume}:/v {images.default_name()} ls -la /v",
     )
 
 

@@ -139,7 +139,7 @@ def hold(engine: Engine, name: str, removes: str = "") -> Iterator[None]:
 
 def _take(engine: Engine, name: str, removes: str) -> str | None:
     spec = ContainerSpec(
-        image=images.DEFAULT,
+        image=images.default_name(),
         name=model.container_name(name),
         command=("/bin/true",),
         labels={

@@ -48,7 +48,7 @@ def spec(
     as_owner = (images.RECIPES / "as_owner.sh").read_text(encoding="utf-8")
     ids = ":".join(map(str, host.user_ids()))
     return ContainerSpec(
-        image=images.DEFAULT,
+        image=images.default_name(),
         name=name or f"claude-container-{kind}-{uuid.uuid4().hex[:12]}",
         command=("/bin/sh", "-c", as_owner, "as_owner", script, ids, *words),
         labels={
