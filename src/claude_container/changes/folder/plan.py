@@ -21,9 +21,7 @@ from claude_container.clone.opened import SUBMODULE, Blocked, Entry, Opened, par
 from claude_container.git import Repository
 from claude_container.terminal import visible
 
-_WHO = {
-    f"GIT_{role}_{what}": "nobody" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-}
+WHO = ("claude-container", "claude@container")
 # git's own, whatever the user has set for merges: nobody is there to be asked.
 _MERGING = ("-c", "merge.directoryRenames=false", "-c", "merge.renames=true")
 
@@ -188,10 +186,11 @@ def _three_way(
     # What is there already is no question any more, on any side.
     settled = {path: changes[path][1] for path in done}
     theirs = {path: new for path, (_, new) in changes.items()}
-    root = _commit(repository, keeping.tree(repository, settled, base))
+    root = keeping.commit(repository, keeping.tree(repository, settled, base), "-", WHO)
     mine = keeping.tree(repository, here, base)
-    ours = _commit(repository, mine, "-p", root)
-    others = _commit(repository, keeping.tree(repository, theirs, base), "-p", root)
+    ours = keeping.commit(repository, mine, "-", WHO, root)
+    theirs_tree = keeping.tree(repository, theirs, base)
+    others = keeping.commit(repository, theirs_tree, "-", WHO, root)
     words = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages")
     merged = repository.git(*_MERGING, *words, ours, others, check=False, timeout=None)
     if merged.code not in (0, 1):
@@ -208,10 +207,6 @@ def _three_way(
             both = new not in (changes[path][1], changes[path][0])
             rows.append(Row(path, old, new, merged=both))
     return rows, [Conflict(path, _why(path, changes, here)) for path in sorted(bad)]
-
-
-def _commit(repository: Repository, tree: str, *parent: str) -> str:
-    return repository.git("commit-tree", tree, *parent, "-m", "-", env=_WHO).text
 
 
 def _why(path: str, changes: Changes, here: Mapping[str, Entry | None]) -> str:
