@@ -22,6 +22,7 @@ from tests.trees import Content, held
 pytestmark = pytest.mark.git
 
 Files = dict[str, str]
+Edits = list[tuple[str, str, object]]
 _EXAMPLES = int(os.environ.get("FOLDER_EXAMPLES", "25"))
 LINES = [f"{number}\n" for number in range(12)]
 
@@ -100,19 +101,56 @@ NAMES = ("a", "b", "c", "d/one", "d/two", "d/e/x", "d")
 
 @st.composite
 def contents(draw: st.DrawFn) -> str:
-    lines = list(LINES)
-    for at in draw(st.lists(st.integers(0, 11), max_size=3)):
-        lines[at] = draw(st.sampled_from(("changed\n", "other\n", "")))
-    return draw(st.sampled_from(("", "", "", "!", "@"))) + "".join(lines)
+    sign = draw(st.sampled_from(("", "", "", "!", "@")))
+    return sign + "".join(draw(st.sampled_from((LINES, LINES[::-1], LINES[:4]))))
 
 
 @st.composite
 def trees(draw: st.DrawFn) -> Files:
     files: Files = {}
     for path, content in draw(st.dictionaries(st.sampled_from(NAMES), contents())).items():
-        clash = any(path.startswith(f"{p}/") or p.startswith(f"{path}/") for p in files)
-        if not clash:
+        if fits(files, path):
             files[path] = content
+    return files
+
+
+def fits(files: Files, path: str) -> bool:
+    return not any(path.startswith(f"{p}/") or p.startswith(f"{path}/") for p in files)
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> Edits:
+    """What somebody does to a tree, whatever is in it: see `edited`."""
+    ways = st.one_of(
+        st.tuples(st.just("line"), st.integers(0, 11)),
+        st.tuples(st.just("line"), st.integers(0, 11)),
+        st.tuples(st.just("delete"), st.none()),
+        st.tuples(st.just("sign"), st.sampled_from(("", "!", "@"))),
+        st.tuples(st.just("move"), st.sampled_from(NAMES)),
+        st.tuples(st.just("write"), contents()),
+    )
+    some = st.lists(st.tuples(st.sampled_from(NAMES), ways), max_size=4)
+    return [(path, way, value) for path, (way, value) in draw(some)]
+
+
+def edited(files: Files, doing: Edits, who: str) -> Files:
+    files = dict(files)
+    for path, way, value in doing:
+        if way == "write":
+            if fits({p: c for p, c in files.items() if p != path}, path):
+                files[path] = str(value)
+        elif path in files:
+            sign = files[path][0] if files[path][0] in "!@" else ""
+            lines = files[path].removeprefix(sign).splitlines(keepends=True)
+            if way == "line" and isinstance(value, int):
+                lines[value % len(lines)] = f"{who}\n"
+                files[path] = sign + "".join(lines)
+            elif way == "sign":
+                files[path] = str(value) + "".join(lines)
+            else:
+                content = files.pop(path)
+                if way == "move" and fits(files, str(value)):
+                    files[str(value)] = content
     return files
 
 
@@ -142,10 +180,13 @@ def test_an_untouched_folder_becomes_what_the_session_has(base: Files, head: Fil
 
 
 @_PROPERTY
-@given(base=trees(), mine=trees(), head=trees())
+@given(begun=edits(), here=edits(), there=edits())
 def test_a_changed_folder_becomes_what_git_merges_or_stays(
-    base: Files, mine: Files, head: Files
+    begun: Edits, here: Edits, there: Edits
 ) -> None:
+    full = {path: "".join(LINES) for path in ("a", "b", "d/one", "d/two", "d/e/x")}
+    base = edited(full, begun, "before")
+    mine, head = edited(base, here, "mine"), edited(base, there, "theirs")
     with tempfile.TemporaryDirectory() as above:
         desk = Desk(Path(above))
         desk.lay(mine)
@@ -162,9 +203,9 @@ def test_a_changed_folder_becomes_what_git_merges_or_stays(
         folders.carry_out(planned)
         # What both sides agree on is no question, which git's search for renames makes it.
         agreed = {path for path in NAMES if mine.get(path) == head.get(path)}
-        begun = {path: text for path, text in base.items() if path not in agreed}
-        begun |= {path: mine[path] for path in agreed if path in mine}
-        possible = [merged(desk, tree, ours, new) for tree in (old, desk.tree(begun))]
+        settled = {path: text for path, text in base.items() if path not in agreed}
+        settled |= {path: mine[path] for path in agreed if path in mine}
+        possible = [merged(desk, tree, ours, new) for tree in (old, desk.tree(settled))]
         assert desk.held() in [desk.content(tree) for tree in possible if tree]
         assert left_over(desk) == []
 

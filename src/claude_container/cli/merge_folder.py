@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from claude_container.changes import folder, risks
+from claude_container.changes import figures, folder, risks
 from claude_container.changes.folder import Plan, Row, record
 from claude_container.changes.taken import lines
 from claude_container.cli import merge as shared
@@ -58,7 +58,7 @@ def merge(
             upkeep.commit_pending(engine, opened, _MESSAGE, console)
             seen = session.look_now(call, engine, repository, opened, chosen, counted=False)
     planned = record.since_last(repository, opened.name, opened.directory)
-    agreed = _shown(console, planned, flags) and _agreed(console, planned, flags)
+    agreed = _shown(console, opened.name, planned, flags) and _agreed(console, planned, flags)
     if agreed and not flags["dry_run"]:
         if planned.rows:
             record.begin(repository, opened.name, planned)
@@ -75,7 +75,7 @@ def merge(
     return 0
 
 
-def _shown(console: Console, planned: Plan, flags: dict[str, Any]) -> bool:
+def _shown(console: Console, name: str, planned: Plan, flags: dict[str, Any]) -> bool:
     """Show a plan; tell whether it can be carried out."""
     if not flags["as_json"]:
         for line in _lines(planned):
@@ -89,9 +89,8 @@ def _shown(console: Console, planned: Plan, flags: dict[str, Any]) -> bool:
         for row in rows.splitlines():
             console.warn(f"would conflict: {row}")
         return False
-    hint = "claude-container push NAME brings your files into the session, for Claude to resolve it"
-    console.error(ClaudeContainerError("a conflict, so nothing was written", evidence=rows))
-    console.hint(hint)
+    hint = f"claude-container push {name} brings your files in there, for Claude to resolve it"
+    console.error(ClaudeContainerError("a conflict: nothing was written", evidence=rows, hint=hint))
     return False
 
 
@@ -120,6 +119,8 @@ def _undo(console: Console, repository: Repository, opened: Session, flags: dict
         return 0
     folder.carry_out(planned)
     record.undone(repository, opened.name)
+    if seen := figures.read(repository, opened.name):
+        look.count(repository, opened, seen)
     if flags["as_json"]:
         _write_json(console, planned, written=True)
     console.done(f"{visible(str(planned.folder))} is as it was before the last merge")

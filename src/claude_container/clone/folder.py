@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from claude_container.clone.opened import FILE, LINK, PROGRAM, Entry, kind
+from claude_container.clone.opened import BARE, FILE, LINK, PROGRAM, Entry, kind
 from claude_container.git import Repository, git
 
 # What is made anew where it is needed, and what other systems keep of themselves: it neither
@@ -75,11 +75,12 @@ def take(repository: Repository, folder: Path) -> Taken:
     """All of a folder but what a .gitignore in it, the user's own and LEFT_OUT name."""
     listed = _listed(repository, folder)
     ignored = _listed(repository, folder, "--ignored", "--directory")
-    nested = tuple(path.rstrip("/") for path in listed if path.endswith("/"))
-    odd = dict(_odd(folder, {path.rstrip("/") for path in (*ignored, *nested)}))
+    nested = [path for path in listed if path.endswith("/")]
+    odd, bare = _odd(folder, {path.rstrip("/") for path in (*ignored, *nested)})
+    nested += bare
     files, links, total = {}, {}, 0
     for path in listed:
-        if path.endswith("/") or path in odd:
+        if path.endswith("/") or path in odd or path.startswith(tuple(bare)):
             continue
         told = os.lstat(folder / path)
         total += told.st_size
@@ -96,7 +97,14 @@ def take(repository: Repository, folder: Path) -> Taken:
         kept = _stored(repository, Path(temporary), names)
         entries |= {p: Entry(LINK, e.id) for p, e in zip(links, kept, strict=True)}
     rows = tuple(f"{path} {why}" for path, why in sorted(odd.items()))
-    return Taken(tree(repository, entries), len(entries), total, tuple(ignored), nested, rows)
+    return Taken(
+        tree(repository, entries),
+        len(entries),
+        total,
+        tuple(ignored),
+        tuple(path.rstrip("/") for path in nested),
+        rows,
+    )
 
 
 def _listed(repository: Repository, folder: Path, *words: str) -> list[str]:
@@ -110,8 +118,10 @@ def _listed(repository: Repository, folder: Path, *words: str) -> list[str]:
     return [os.fsdecode(path) for path in shown.stdout.split(b"\0") if path]
 
 
-def _odd(folder: Path, without: set[str]) -> Iterator[tuple[str, str]]:
-    """(path, why) of what cannot come along."""
+def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str]]:
+    """What cannot come along, with why; and bare repositories, which would run what they say."""
+    odd: dict[str, str] = {}
+    bare: list[str] = []
     waiting = [""]
     while waiting:
         at = waiting.pop()
@@ -119,7 +129,10 @@ def _odd(folder: Path, without: set[str]) -> Iterator[tuple[str, str]]:
             with os.scandir(folder / at) as found:
                 entries = list(found)
         except OSError as error:
-            yield at or ".", f"cannot be read: {error.strerror}"
+            odd[at or "."] = f"cannot be read: {error.strerror}"
+            continue
+        if at and {entry.name for entry in entries} >= BARE:
+            bare.append(f"{at}/")
             continue
         for entry in entries:
             path = f"{at}/{entry.name}".lstrip("/")
@@ -129,9 +142,10 @@ def _odd(folder: Path, without: set[str]) -> Iterator[tuple[str, str]]:
                 waiting.append(path)
             elif entry.is_file(follow_symlinks=False):
                 if not os.access(entry.path, os.R_OK):
-                    yield path, "cannot be read"
+                    odd[path] = "cannot be read"
             elif not entry.is_symlink():
-                yield path, f"is a {kind(entry.stat(follow_symlinks=False).st_mode)}"
+                odd[path] = f"is a {kind(entry.stat(follow_symlinks=False).st_mode)}"
+    return odd, bare
 
 
 def _stored(repository: Repository, folder: Path, paths: Sequence[str]) -> list[Entry]:

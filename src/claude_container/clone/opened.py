@@ -14,6 +14,8 @@ from typing import NamedTuple
 from claude_container.errors import ClaudeContainerError
 
 FILE, PROGRAM, LINK, SUBMODULE = "100644", "100755", "120000", "160000"
+# What git knows a folder by as a repository (gitrepository-layout(5)).
+BARE = frozenset({"HEAD", "objects", "refs"})
 _CHUNK = 1 << 20
 
 
@@ -104,6 +106,12 @@ class Opened:
                 return os.fsencode(os.readlink(name, dir_fd=fd))
             with open(_opened(fd, name), "rb") as file:
                 return file.read()
+
+    def is_repository(self, path: str) -> bool:
+        """Whether a folder is a git repository, or what git takes for one without a work tree."""
+        return self.lstat(f"{path}/.git") is not None or all(
+            self.lstat(f"{path}/{name}") is not None for name in BARE
+        )
 
     def inside(self, path: str) -> Iterator[str]:
         """The paths of all that lies in a folder, folders themselves left out."""

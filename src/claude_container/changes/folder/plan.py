@@ -162,6 +162,15 @@ def _check_names(repository: Repository, base: str, head: str, changes: Changes)
             hint="have them renamed or removed in the session",
         )
     ready.check_twins(repository, base, ready.between(repository, base, head))
+    if folded := ready.folding(repository):
+        gone = {folded(path): path for path, (_, new) in changes.items() if new is None}
+        same = [path for path, (_, new) in changes.items() if new and folded(path) in gone]
+        if same:
+            raise Refused(
+                "the file system here takes the old and the new name of these files for the same",
+                evidence=lines(visible(f"{gone[folded(path)]} → {path}") for path in same),
+                hint="rename them here yourself, or have it taken back in the session",
+            )
 
 
 def _is_safe(path: str) -> bool:
@@ -224,12 +233,18 @@ def _in_the_way(place: Opened, rows: Iterable[Row]) -> Iterator[Conflict]:
     """What of the folder's own lies where a file or a folder is to be."""
     going = {row.path for row in rows if row.new is None}
     seen: dict[str, bool] = {}
+    repositories: dict[str, bool] = {}
 
     def is_other(path: str) -> bool:
         if path not in seen:
             told = place.lstat(path)
             seen[path] = told is not None and not stat.S_ISDIR(told.st_mode)
         return seen[path]
+
+    def is_repository(path: str) -> bool:
+        if path not in repositories:
+            repositories[path] = place.is_repository(path)
+        return repositories[path]
 
     for row in rows:
         if row.new is None:
@@ -238,6 +253,9 @@ def _in_the_way(place: Opened, rows: Iterable[Row]) -> Iterator[Conflict]:
             if up := next((up for up in folders(row.path) if is_other(up)), None):
                 if up not in going:
                     yield Conflict(row.path, f"{up} is no folder here")
+                continue
+            if up := next((up for up in folders(row.path) if is_repository(up)), None):
+                yield Conflict(row.path, f"{up} is a git repository of its own here")
                 continue
             told = place.lstat(row.path)
             if told is not None and stat.S_ISDIR(told.st_mode):
