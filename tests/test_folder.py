@@ -32,7 +32,7 @@ class Desk:
 
     def __init__(self, above: Path) -> None:
         self.folder = above / "folder"
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         self.repository: Repository = keeping.scratch(above / "scratch", self.folder)
 
     def write(self, path: str, content: str | None, *, mode: int | None = None) -> None:

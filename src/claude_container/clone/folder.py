@@ -76,11 +76,11 @@ def take(repository: Repository, folder: Path) -> Taken:
     listed = _listed(repository, folder)
     ignored = _listed(repository, folder, "--ignored", "--directory")
     nested = [path for path in listed if path.endswith("/")]
-    odd, bare = _odd(folder, {path.rstrip("/") for path in (*ignored, *nested)})
-    nested += bare
+    odd, unseen = _odd(folder, {path.rstrip("/") for path in (*ignored, *nested)})
+    nested += unseen
     files, links, total = {}, {}, 0
     for path in listed:
-        if path.endswith("/") or path in odd or path.startswith(tuple(bare)):
+        if path.endswith("/") or path in odd or path.startswith(tuple(unseen)):
             continue
         told = os.lstat(folder / path)
         total += told.st_size
@@ -119,9 +119,9 @@ def _listed(repository: Repository, folder: Path, *words: str) -> list[str]:
 
 
 def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str]]:
-    """What cannot come along, with why; and bare repositories, which would run what they say."""
+    """What cannot come along, with why; and repositories that git does not see: bare or broken."""
     odd: dict[str, str] = {}
-    bare: list[str] = []
+    nested: list[str] = []
     waiting = [""]
     while waiting:
         at = waiting.pop()
@@ -131,12 +131,13 @@ def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str]]:
         except OSError as error:
             odd[at or "."] = f"cannot be read: {error.strerror}"
             continue
-        if at and {entry.name for entry in entries} >= BARE:
-            bare.append(f"{at}/")
+        names = {entry.name for entry in entries}
+        if at and (".git" in names or names >= BARE):
+            nested.append(f"{at}/")
             continue
         for entry in entries:
             path = f"{at}/{entry.name}".lstrip("/")
-            if path in without or entry.name == ".git":
+            if path in without or path == ".git":
                 continue
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
@@ -145,7 +146,7 @@ def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str]]:
                     odd[path] = "cannot be read"
             elif not entry.is_symlink():
                 odd[path] = f"is a {kind(entry.stat(follow_symlinks=False).st_mode)}"
-    return odd, bare
+    return odd, nested
 
 
 def _stored(repository: Repository, folder: Path, paths: Sequence[str]) -> list[Entry]:
