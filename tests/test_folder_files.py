@@ -181,11 +181,12 @@ def test_a_repository_made_in_the_session_cannot_come(desk: Desk) -> None:
 
 def test_names_that_are_one_name_here_are_refused(desk: Desk) -> None:
     """As on macOS and Windows, which git knows by its own setting."""
+    one, other = desk.tree({"readme": "1\n"}), desk.tree({"README": "1\n"})
+    both = desk.tree({"readme": "1\n", "README": "2\n"})
     desk.repository.git("config", "core.ignorecase", "true")
     desk.lay({"readme": "1\n"})
-    one, other = desk.tree({"readme": "1\n"}), desk.tree({"README": "1\n"})
     assert "readme → README" in refused(desk, one, other)
-    assert "takes names" in refused(desk, one, desk.tree({"readme": "1\n", "README": "2\n"}))
+    assert "takes names" in refused(desk, one, both)
 
 
 # Whole, or not at all
