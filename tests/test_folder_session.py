@@ -223,7 +223,7 @@ def test_a_merge_is_taken_back(cli: Cli, session: GitSession) -> None:
     shown = cli("merge", session.name, "--undo", "--dry-run", cwd=folder)
     assert shown.stdout.splitlines()[1:] == ["  changed  a.txt", "  deleted  new", "  added    run"]
     undone = cli("merge", session.name, "--undo", cwd=folder)
-    assert undone.code == 0 and "as it was before the last merge" in undone.stderr
+    assert undone.code == 0 and "the last merge into" in undone.stderr
     assert held(folder) == {**before, "lines": (FILE, b"mine\n")}
     twice = cli("merge", session.name, "--undo", cwd=folder)
     assert (twice.code, "no merge of session" in twice.stderr) == (1, True)
