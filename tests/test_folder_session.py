@@ -386,7 +386,7 @@ def test_a_command_runs_in_it(cli: Cli, session: GitSession, tmp_path: Path) -> 
     assert (ran.code, ran.stdout) == (0, "a\n"), ran.stderr
 
 
-def test_the_base_cannot_be_moved_from_inside(cli: Cli, session: GitSession) -> None:
+def test_the_base_cannot_be_moved_from_inside(cli: Cli, session: GitSession, home: Path) -> None:
     """A history of its own, with what we keep thrown away: the label's commit is fetched by id."""
     folder = session.repository
     base = session.inside("git rev-parse HEAD").strip()
@@ -401,4 +401,9 @@ def test_the_base_cannot_be_moved_from_inside(cli: Cli, session: GitSession) -> 
     session.inside("git reflog expire --expire=now --all; git gc -q --prune=now")
     shutil.rmtree(known._scratches())
     lost = cli("merge", session.name, "--dry-run", cwd=folder)
-    assert lost.code == 1 and "Traceback" not in lost.stderr
+    assert lost.code == 1 and "neither in it any more nor here" in lost.stderr
+    assert base in lost.stderr
+    env = {**clean_environment(home), "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}"}
+    argv = ["git", "clone", "--quiet", f"claude-container::{session.name}", str(folder / "all")]
+    subprocess.run(argv, env=env, check=True, capture_output=True)
+    assert (folder / "all" / "a.txt").read_text() == "2\n"
