@@ -137,6 +137,20 @@ def test_a_home_is_refused(cli: Cli, home: Path, name: str) -> None:
     assert GitSession(name, home).volumes() == []
 
 
+def test_a_folder_that_is_too_large_is_refused(
+    cli: Cli, folder: Path, name: str, home: Path
+) -> None:
+    write(home, {".config/claude-container/config.toml": 'fetch_limit = "1m"\n'})
+    (folder / "sparse").write_bytes(b"")
+    os.truncate(folder / "sparse", 3 << 30)
+    refused = cli("start", name, "--no-enter", cwd=folder)
+    assert refused.code == 1 and "holds 3.2 GB, and 0.0 GB are allowed" in refused.stderr
+    assert "fetch_limit" in refused.stderr
+    assert scratch(GitSession(name, folder)) == GitSession(name, folder).volumes() == []
+    write(folder, {".gitignore": "sparse\n"})
+    assert cli("start", name, "--no-enter", cwd=folder).code == 0
+
+
 def test_a_making_that_fails_leaves_nothing(
     cli: Cli, folder: Path, name: str, tmp_path: Path
 ) -> None:
