@@ -336,6 +336,20 @@ def test_merge_tells_scripts_what_it_did(cli: Cli, session: GitSession) -> None:
 # The other verbs
 
 
+def test_a_git_that_refuses_bare_repositories_is_told_which_it_is(
+    cli: Cli, folder: Path, home: Path
+) -> None:
+    write(home, {".gitconfig": "[safe]\n\tbareRepository = explicit\n"})
+    with git_session(cli, folder) as session:
+        session.commit("a.txt", "2", "Change")
+        for words in (["diff", "--patch"], ["merge", "--auto"], ["push"], ["merge", "--undo"]):
+            done = cli(words[0], session.name, *words[1:], cwd=folder)
+            assert done.code == 0, done.stderr
+        row = next(r for r in json.loads(cli("list", "--json").stdout) if r["name"] == session.name)
+        assert row["commits"] == 1
+        assert cli("delete", "--force", session.name, cwd=folder).code == 0
+
+
 def test_diff_shows_and_chooses(cli: Cli, session: GitSession) -> None:
     folder = session.repository
     session.commit("d/e/x", "2", "Change")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from claude_container.clone.opened import BARE, Entry, kind
 from claude_container.errors import ClaudeContainerError
-from claude_container.git import Repository, git
+from claude_container.git import NAMED, Repository, git
 
 # What is made anew where it is needed, and what other systems keep of themselves: it neither
 # goes in nor, unless it was committed there all the same, comes out. A .gitignore counts more.
@@ -42,7 +42,7 @@ def scratch(git_dir: Path, folder: Path) -> Repository:
         git("init", "--quiet", "--bare", "--template=", str(git_dir), cwd=git_dir)
         folded = str(_folds(folder)).lower()
         # By which changes/ready.py knows what the folder's file system takes for one name.
-        git("config", "core.ignorecase", folded, cwd=git_dir)
+        git(*NAMED, "config", "core.ignorecase", folded, cwd=git_dir)
         (git_dir / "info").mkdir(exist_ok=True)
         names = "".join(f"{name}\n" for name in LEFT_OUT)
         (git_dir / "info" / "exclude").write_text(f"{names}/{STAGING}*/\n")
