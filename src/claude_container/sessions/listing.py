@@ -11,7 +11,7 @@ from typing import TypeVar
 from claude_container.changes import figures
 from claude_container.changes.figures import Figures
 from claude_container.engines.base import Container, Volume
-from claude_container.git import git
+from claude_container.git import NAMED, git
 from claude_container.refs import our_ref
 from claude_container.sessions import known, model
 from claude_container.sessions.asking import Listed
@@ -72,12 +72,17 @@ def with_figures(entries: Sequence[Entry]) -> list[Entry]:
     def add(entry: Entry) -> Entry:
         if entry.session is None:
             return entry
-        found = looks[entry.session.repository]
+        session = entry.session
+        found = looks[session.repository]
+        if session.of_folder:
+            # What is known of it can be thrown away; the folder is what counts.
+            found = found or {}
+            entry = replace(entry, gone=not session.directory.is_dir())
         if found is None:
             return replace(entry, gone=True)
         seen = found.get(entry.name)
         # A name can have been used before.
-        return replace(entry, figures=seen) if seen and seen.session == entry.session.id else entry
+        return replace(entry, figures=seen) if seen and seen.session == session.id else entry
 
     return [add(entry) for entry in entries]
 
@@ -177,7 +182,7 @@ def _looks(common: Path) -> dict[str, Figures] | None:
     looks = our_ref("*", "look")
     # A third of what cat-file --batch takes. A git before 2.34 has no %(raw), and tells nothing.
     form = "--format=%(raw:size) %(refname)%0a%(raw)"
-    asked = git("for-each-ref", form, looks, cwd=common, check=False)
+    asked = git(*NAMED, "for-each-ref", form, looks, cwd=common, check=False)
     if asked.code != 0:
         return None if "not a git repository" in asked.error_text else {}
     found = {}
