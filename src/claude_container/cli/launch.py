@@ -40,11 +40,19 @@ _TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TZ")
 @click.option("--session", "-s", metavar="NAME", help="a conversation of this name")
 @click.option("--continue", "-c", "continue_", is_flag=True, help="go on where it was left")
 @click.option("--build", "-b", is_flag=True, help="build the image again first")
+@click.option("--dir", "-d", "dir_", metavar="PATH", help="work on a layer over PATH (deprecated)")
+@click.option("--accept-privileged", is_flag=True, help="let --dir mount where it has to")
 @options.launching
 @click.option("--trust", is_flag=True, help="use this directory's own files, this once")
 @click.pass_obj
 def command(call: Call, /, dockerfile: str | None, **flags: Any) -> int:
     """Run Claude Code in a container, in the current directory."""
+    if flags["dir_"] is not None:
+        from claude_container.cli import overlay
+
+        return overlay.run(call, flags, dockerfile)
+    if flags["accept_privileged"]:
+        raise UsageError("--accept-privileged goes with --dir")
     directory = settings.working_directory()
     settings.check_workspace(directory)
     name = flags["session"]

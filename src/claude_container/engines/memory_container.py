@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -127,3 +127,13 @@ def drain(fd: int | None) -> bytes:
         return b""
     with open(fd, "rb", closefd=False) as stream:
         return stream.read()
+
+
+def has(labels: Mapping[str, str], having: Mapping[str, str | None]) -> bool:
+    """Whether these labels are among them; None stands for any value."""
+    return all(key in labels and value in (None, labels[key]) for key, value in having.items())
+
+
+def shown(labels: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
+    """The labels that are wanted, those that are set."""
+    return {name: labels[name] for name in wanted if labels.get(name)}
