@@ -29,7 +29,7 @@ _QUOTED = {"\n": "\\n", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 
 
 @click.command("diff")
-@click.argument("name", shell_complete=names.complete)
+@click.argument("name", shell_complete=names.complete_work)
 @click.option("--stat", "shown", flag_value="stat", help="all files, with the lines they change")
 @click.option("--name-only", "shown", flag_value="names", help="all paths, one a line")
 @click.option("-z", "null", is_flag=True, help="with --name-only: a NUL after each path")

@@ -29,7 +29,7 @@ _MESSAGE = "Work that was not committed yet"
 
 
 @click.command("merge")
-@click.argument("name", shell_complete=names.complete)
+@click.argument("name", shell_complete=names.complete_work)
 @click.option("--all", "--auto", "all_", is_flag=True, help="bring all that is new, unasked")
 @click.option("--select", is_flag=True, help="choose commits from a checklist")
 @click.option("--commits", "ranges", metavar="RANGE", multiple=True, help="these: A..B, or one id")

@@ -6,7 +6,7 @@ import click
 
 from claude_container.cli import chosen
 from claude_container.errors import ClaudeContainerError
-from claude_container.sessions import known, listing, model
+from claude_container.sessions import known, listing, model, overlay
 from claude_container.sessions.asking import Listed
 
 
@@ -18,6 +18,17 @@ def complete(context: click.Context, parameter: click.Parameter, begun: str) -> 
     except (ClaudeContainerError, ValueError):
         return []
     return _fitting(context, [session.name for session in known.sessions(volumes)], begun)
+
+
+def complete_work(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Names of git sessions, and of those of --dir."""
+    try:
+        volumes = chosen.engine(context.params.get("engine")).volumes({}, known.LABELS)
+    except (ClaudeContainerError, ValueError):
+        return []
+    found = [session.name for session in known.sessions(volumes)]
+    found += [layered.name for layered in overlay.overlays(volumes)]
+    return _fitting(context, sorted(found), begun)
 
 
 def complete_any(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:

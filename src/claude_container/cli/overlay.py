@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from claude_container import host
-from claude_container.cli import launch, settings
+from claude_container.cli import launch, session, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine
-from claude_container.errors import UsageError
-from claude_container.sessions import enter, known, lay, model, overlay
+from claude_container.errors import ClaudeContainerError, UsageError
+from claude_container.sessions import enter, known, lay, layered, model, overlay
 from claude_container.sessions.overlay import Overlay
 from claude_container.terminal import visible
 
@@ -39,9 +40,11 @@ def run(call: Call, flags: dict[str, Any], dockerfile: str | None) -> int:
                     accept=flags["accept_privileged"],
                     image=image,
                 )
-        elif found.laid_by == model.CONTAINER and not flags["accept_privileged"]:
-            raise lay.not_accepted(directory)
-        return enter.enter(engine, _with(call, planned, found, flags), call.console)
+        else:
+            lay.checked(found, accept=flags["accept_privileged"])
+        code = enter.enter(engine, _with(call, planned, found, flags), call.console)
+    _summary(call, engine, found, flags)
+    return code
 
 
 def _folder(path: str) -> Path:
@@ -103,3 +106,22 @@ def _with(call: Call, planned: enter.Launch, found: Overlay, flags: dict[str, An
     # As of a git session: it is one conversation, and a task of its own (-p) begins anew.
     asked = "yes" if flags["continue_"] else "no" if call.claude_args else "auto"
     return replace(planned, overlay=found.laid_by, continue_=asked)
+
+
+def _summary(call: Call, engine: Engine, found: Overlay, flags: dict[str, Any]) -> None:
+    """After leaving: what the session holds, and what to type next."""
+    _, chosen = session.chosen(call, flags["engine"])
+    try:
+        with (
+            call.console.task(f"looking at session {found.name}", quiet=True),
+            layered.look(engine, found, call.console, limits=session.limits(chosen)) as seen,
+        ):
+            count = len(seen.changed)
+    except ClaudeContainerError as error:
+        call.console.warn(f"cannot look at session {found.name}: {error.what}")
+        return
+    files = "changed file" if count == 1 else "changed files"
+    call.console.done(f"left session {found.name}: {count} {files}")
+    name, folder = found.name, shlex.quote(str(found.directory))
+    call.console.hint(f"claude-container diff {name} shows it, merge {name} brings it")
+    call.console.hint(f"claude-container --dir {folder} -s {name} goes on with it")

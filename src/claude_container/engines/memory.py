@@ -1,8 +1,8 @@
 """An engine in memory, for tests: the contract without a container, in microseconds.
 
-It passes tests/test_engine_contract.py like any other engine. Programs are
-Python functions; every call is recorded; a Fault makes one of them fail or be
-interrupted. Left out: networks, limits, users, directories, symlinks, options of volumes.
+It passes tests/test_engine_contract.py like any other engine. Programs are Python
+functions; every call is recorded; a Fault makes one of them fail or be interrupted. Left
+out: networks, limits, users, directories, symlinks, options of volumes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Concatenate, ParamSpec, TypeVar
 
 from claude_container.engines.base import (
@@ -42,6 +42,7 @@ from claude_container.engines.memory_container import (
     MemoryImage,
     MemoryVolume,
     attached,
+    context_of,
     drain,
     has,
     shown,
@@ -225,7 +226,7 @@ class Memory(Engine, Builder):
     @_verb
     def build(self, plan: Build, on_line: Callable[[str], None]) -> None:
         """Understands FROM an image that is here, COPY of one file, and RUN of one program."""
-        context, lines = _context(plan), []
+        context, lines = context_of(plan), []
         steps = [line.split() for line in context(plan.dockerfile).decode().splitlines()]
         image = MemoryImage()
         for step, *words in filter(None, steps):
@@ -289,13 +290,3 @@ class Memory(Engine, Builder):
             if not there.spec.keep:
                 self._containers.pop(there.id, None)
             there.ended.set()
-
-
-def _context(plan: Build) -> Callable[[str], bytes]:
-    """A reader of a build's context by path."""
-    if isinstance(plan.context, str):
-        folder = Path(plan.context)
-        return lambda name: (folder / name).read_bytes()
-    with tarfile.open(fileobj=io.BytesIO(plan.context)) as tar:
-        held = {m.name: f.read() for m in tar if (f := tar.extractfile(m))}
-    return lambda name: held[name]

@@ -24,6 +24,17 @@ listed() { # FOLDER: what is at its top
     ls -A "$1" | head -n 10000 | cksum
 }
 
+# As in entrypoint.sh: the id in here that is the host user's own.
+inside() { # MAP ID
+    while read -r first outside count; do
+        if [ "$2" -ge "$outside" ] && [ "$2" -lt $((outside + count)) ]; then
+            echo $((first + $2 - outside))
+            return
+        fi
+    done <"$1"
+    echo "$2"
+}
+
 case $verb in
 make) # its top has the owner and mode of the folder's, since these are what is seen
     mkdir -p "$changes/upper" "$changes/work"
@@ -39,5 +50,22 @@ enter) # and put the layers themselves out of claude's sight
     lay
     laid
     [ "$laid_by" != container ] || umount "$lower" "$changes"
+    ;;
+look) # HOST_IDS PROGRAM: what differs, as git's upload-pack serves it; nothing can be written
+    [ "$laid_by" != container ] || mount -t overlay overlay -o "ro,lowerdir=$changes/upper:$lower" "$merged"
+    laid
+    # shellcheck disable=SC2016
+    exec setpriv --reuid "$(inside /proc/self/uid_map "${6%:*}")" \
+        --regid "$(inside /proc/self/gid_map "${6#*:}")" --clear-groups \
+        --no-new-privs --inh-caps=-all --ambient-caps=-all --bounding-set=-all \
+        /bin/sh -euc '
+            export HOME=/tmp/home GIT_CONFIG_GLOBAL=/dev/null LC_ALL=C.UTF-8
+            git init --quiet --bare --template= /tmp/view
+            python3 -I -c "$@" </dev/null | git -C /tmp/view fast-import --quiet --done >&2
+            exec git upload-pack --strict /tmp/view
+        ' look "$7" "$lower" "$changes/upper" "$merged" "$changes/brought"
+    ;;
+brought) # stdin: ids and paths that a merge brought, for layers.py
+    cat >>"$changes/brought"
     ;;
 esac

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
-from claude_container import __version__, images
+from claude_container import __version__, host, images
 from claude_container.engines.base import (
     Bind,
     ContainerSpec,
@@ -28,6 +29,10 @@ from claude_container.sessions import leftovers, model, overlay, workspace
 from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.overlay import Overlay
 
+# What root's half of overlay.sh needs: to make the layers as the user's folder is, and to
+# look into it.
+_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
+_RECIPE = "overlay.sh"
 # Nothing else will do, either.
 _NO_ENGINE = (EngineNotInstalled, EngineNotRunning, EngineNotAllowed, ImageMissing)
 
@@ -86,7 +91,7 @@ def _making(name: str, directory: Path, labels: Mapping[str, str]) -> ContainerS
     changes = VolumeMount(
         model.changes_volume(name), model.CHANGES, {**labels, model.KIND: model.OVERLAY_KIND}
     )
-    return overlay.container(
+    return container(
         name,
         "make",
         mounts=(overlay.lower(directory), changes),
@@ -125,6 +130,20 @@ def _lay(
     return model.CONTAINER
 
 
+def checked(found: Overlay, *, accept: bool) -> str:
+    """Who lays the overlay of a session that is to be entered. Raises CannotLay."""
+    if not found.laid_by:
+        raise CannotLay(
+            f"session {found.name} is half-made",
+            hint=f"claude-container --dir {found.directory} -s {found.name} finishes it",
+        )
+    if not found.directory.is_dir():
+        raise CannotLay(f"session {found.name} lies over {found.directory}, which is gone")
+    if found.laid_by == model.CONTAINER and not accept:
+        raise not_accepted(found.directory)
+    return found.laid_by
+
+
 def not_accepted(directory: Path, why: str = "") -> CannotLay:
     return CannotLay(
         f"the engine cannot lay an overlay over {directory} without privileges",
@@ -160,8 +179,51 @@ def _try(
     mounts: tuple[Bind | VolumeMount, ...] = (overlay.lower(directory), overlay.merged(name))
     if laid_by == model.CONTAINER:
         mounts += (overlay.changes(name),)
-    tried = overlay.container(name, "check", mounts=mounts, laid_by=laid_by)
+    tried = container(name, "check", mounts=mounts, laid_by=laid_by)
     _run(engine, workspace.create(engine, tried, progress))
+
+
+def container(
+    session: str,
+    verb: str,
+    *words: str,
+    mounts: tuple[Bind | VolumeMount, ...],
+    kind: str = "transport",
+    container_name: str = "",
+    labels: Mapping[str, str] | None = None,
+    laid_by: str = model.ENGINE,
+    capabilities: tuple[str, ...] = _CAPABILITIES,
+    env: Mapping[str, str] | None = None,
+    keep: bool = False,
+) -> ContainerSpec:
+    """A throw-away container of the default image that does one thing of overlay.sh, offline."""
+    script = (images.RECIPES / _RECIPE).read_text(encoding="utf-8")
+    lays = laid_by == model.CONTAINER
+    return ContainerSpec(
+        image=images.DEFAULT,
+        name=container_name or f"claude-container-{kind}-{uuid.uuid4().hex[:12]}",
+        command=("/bin/sh", "-c", script, _RECIPE, *layers(laid_by), verb, *words),
+        labels={
+            model.KIND: kind,
+            model.SESSION: session,
+            model.CREATED: str(int(time.time())),
+            model.VERSION: __version__,
+            model.LAUNCHER: host.launcher_id(),
+            **(labels or {}),
+        },
+        env=env or {},
+        mounts=mounts,
+        capabilities=(*capabilities, *((overlay.MOUNTING,) if lays else ())),
+        network="none",
+        keep=keep,
+        logged=False,
+        mounting=lays,
+    )
+
+
+def layers(laid_by: str) -> tuple[str, ...]:
+    """What overlay.sh is told first."""
+    return model.LOWER, model.CHANGES, model.WORKSPACE, laid_by
 
 
 def _run(engine: Engine, container: str) -> None:

@@ -10,21 +10,14 @@ The second volume is made last: where it is missing, the session is half-made.
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from claude_container import __version__, host, images
-from claude_container.engines.base import Bind, ContainerSpec, Engine, Volume, VolumeMount
+from claude_container.engines.base import Bind, Engine, Volume, VolumeMount
 from claude_container.sessions import model
 
-# What root's half needs: to make the layers as the user's folder is, and to look into it.
-_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
-# And to lay the overlay itself.
-MOUNTING = "SYS_ADMIN"
-_RECIPE = "overlay.sh"
+MOUNTING = "SYS_ADMIN"  # to lay an overlay
 
 
 @dataclass(frozen=True)
@@ -83,44 +76,3 @@ def merged(name: str, *, read_only: bool = False) -> VolumeMount:
     """What is seen. Bare: what an image has at its place would become a change."""
     stray = {model.KIND: model.STRAY_KIND, model.SESSION: name}
     return VolumeMount(model.merged_volume(name), model.WORKSPACE, stray, read_only, bare=True)
-
-
-def container(
-    session: str,
-    verb: str,
-    *words: str,
-    mounts: tuple[Bind | VolumeMount, ...],
-    kind: str = "transport",
-    container_name: str = "",
-    labels: Mapping[str, str] | None = None,
-    laid_by: str = model.ENGINE,
-    capabilities: tuple[str, ...] = _CAPABILITIES,
-    keep: bool = False,
-) -> ContainerSpec:
-    """A throw-away container of the default image that does one thing of overlay.sh, offline."""
-    script = (images.RECIPES / _RECIPE).read_text(encoding="utf-8")
-    lays = laid_by == model.CONTAINER
-    return ContainerSpec(
-        image=images.DEFAULT,
-        name=container_name or f"claude-container-{kind}-{uuid.uuid4().hex[:12]}",
-        command=("/bin/sh", "-c", script, _RECIPE, *layers(laid_by), verb, *words),
-        labels={
-            model.KIND: kind,
-            model.SESSION: session,
-            model.CREATED: str(int(time.time())),
-            model.VERSION: __version__,
-            model.LAUNCHER: host.launcher_id(),
-            **(labels or {}),
-        },
-        mounts=mounts,
-        capabilities=(*capabilities, *((MOUNTING,) if lays else ())),
-        network="none",
-        keep=keep,
-        logged=False,
-        mounting=lays,
-    )
-
-
-def layers(laid_by: str) -> tuple[str, ...]:
-    """What overlay.sh is told first."""
-    return model.LOWER, model.CHANGES, model.WORKSPACE, laid_by
