@@ -26,7 +26,7 @@ def words(cli: Cli, *line: str, **env: str) -> list[str]:
 
 @pytest.fixture
 def listed(fake_docker: Callable[[str], str]) -> dict[str, str]:
-    """The environment of an engine with two sessions, one of --dir, a conversation and one of the original."""
+    """The environment of an engine with sessions of each kind, and one of the original."""
     rows = [
         '["claude-session-fix","session","fix","/r/.git","/r","main","","1","",""]',
         '["claude-session-fun","session","fun","/r/.git","/r","main","","1","",""]',
