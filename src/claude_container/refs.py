@@ -13,6 +13,7 @@ def our_ref(session: str, name: str) -> str:
     work); pushed: the host's commit that it was last brought up to; head: what its
     HEAD was when it was last looked at; other/N: its other branches then; look: the
     figures of that look, a JSON blob; merged: what was taken (taken.py); making/ID: a
-    session that is being made (create.py).
+    session that is being made (create.py). Of a folder without git these are in a
+    repository of ours, and there is undo (changes/folder/record.py) in place of merged.
     """
     return f"refs/claude-container/{session}/{name}"

@@ -51,6 +51,16 @@ def refs(repository: Repository, session: str) -> Refs:
     return Refs(base, found.get("origin", base), found["head"], found.get("pushed"))
 
 
+def left(repository: Repository, where: Refs) -> str | None:
+    """What of the session's head is the host's: a commit, a tree, or None for a conflict."""
+    pushed = where.pushed
+    if pushed is None or not trivial.is_ancestor(repository, pushed, where.head):
+        return where.base
+    if trivial.is_ancestor(repository, where.base, pushed):
+        return pushed
+    return trivial.automatic(repository, where.base, pushed)
+
+
 @dataclass(frozen=True)
 class Sorted:
     """The session's commits, parents first, by what is known of them."""

@@ -157,7 +157,7 @@ def check_overlap(repository: Repository, found: Work, change: Touched) -> None:
 
     Ignored files too: git would overwrite them without a word (seen with 2.39).
     """
-    inside = _Paths(change.paths, _folding(repository) or str)
+    inside = _Paths(change.paths, folding(repository) or str)
     overlap = [path for path in found.unstaged if inside.meets(path)]
     known = set(found.unstaged)
     overlap += [path for path in _ignored(repository, change.added) if path not in known]
@@ -175,7 +175,7 @@ def check_twins(repository: Repository, commit: str, change: Touched) -> None:
     On a file system that does not tell `Readme` from `README` git writes one over the
     other, and calls it changed from then on (clone warns of it, "paths have collided").
     """
-    folded = _folding(repository)
+    folded = folding(repository)
     if folded is None:
         return
     listed = repository.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).stdout
@@ -198,7 +198,7 @@ def check_twins(repository: Repository, commit: str, change: Touched) -> None:
         )
 
 
-def _folding(repository: Repository) -> Callable[[str], str] | None:
+def folding(repository: Repository) -> Callable[[str], str] | None:
     """How names are made alike that the file system takes for one; None where it takes none.
 
     git found that out when it made the repository: core.ignorecase on macOS, Windows and

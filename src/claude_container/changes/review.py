@@ -107,7 +107,7 @@ def review(
     record = taken.read(repository, session)
     here = [repository.head] if repository.head else []
     found = own.sort(repository, where, here, record.taken if record else ())
-    left = _left(repository, where)
+    left = own.left(repository, where)
     if left:
         files = _net(repository, left, where.head, paths)
     else:
@@ -145,16 +145,6 @@ def patch(repository: Repository, reviewed: Review, paths: Sequence[str]) -> tup
     theirs = own.refs(repository, reviewed.session).theirs
     words = ("--patch", "--no-merges", "--reverse", "--format=commit %H", "--no-show-signature")
     return ("log", *words, "--no-notes", "--no-follow", reviewed.head, *theirs, "--", *paths)
-
-
-def _left(repository: Repository, where: own.Refs) -> str | None:
-    """What of the session's head is the host's: a commit, a tree, or None."""
-    pushed = where.pushed
-    if pushed is None or not trivial.is_ancestor(repository, pushed, where.head):
-        return where.base
-    if trivial.is_ancestor(repository, where.base, pushed):
-        return pushed
-    return trivial.automatic(repository, where.base, pushed)
 
 
 def _listed(

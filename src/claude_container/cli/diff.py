@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import click
 
@@ -19,7 +20,6 @@ from claude_container.cli import names, session
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.errors import UsageError
-from claude_container.git import Repository
 from claude_container.sessions import look
 from claude_container.terminal import visible
 
@@ -50,7 +50,8 @@ def command(call: Call, /, name: str, shown: str | None, null: bool, engine: str
     if null and shown != "names":
         raise UsageError("-z goes with --name-only")
     repository, opened, figures = session.look_at(call, name, engine)
-    paths = pathspecs(repository, call.claude_args)
+    top = opened.directory if opened.of_folder else repository.top
+    paths = pathspecs(top, call.claude_args)
     found = review.review(repository, name, figures, paths)
     if not paths:
         look.keep(repository, opened, replace(figures, ahead=len(found.new)))
@@ -63,26 +64,27 @@ def command(call: Call, /, name: str, shown: str | None, null: bool, engine: str
     elif shown == "stat":
         call.console.answer("\n".join([*_files(found.files, None), _totals(found)]))
     else:
-        call.console.answer("\n".join(_all(found, chosen=bool(paths))))
-        for hint in _hints(found):
+        call.console.answer("\n".join(_all(found, chosen=bool(paths), of_folder=opened.of_folder)))
+        for hint in _hints(found, of_folder=opened.of_folder):
             call.console.hint(hint)
     return 0
 
 
-def pathspecs(repository: Repository, words: Sequence[str]) -> tuple[str, ...]:
+def pathspecs(top: Path, words: Sequence[str]) -> tuple[str, ...]:
     """Paths as typed where the user stands, seen from the root of the tree, where git runs."""
-    here = os.path.relpath(os.path.realpath(os.curdir), os.path.realpath(repository.top))
+    here = os.path.relpath(os.path.realpath(os.curdir), os.path.realpath(top))
     if here.split(os.sep)[0] in (os.curdir, os.pardir):
         return tuple(words)
     return tuple(word if word.startswith(":") else os.path.join(here, word) for word in words)
 
 
-def _all(found: Review, *, chosen: bool) -> Iterator[str]:
+def _all(found: Review, *, chosen: bool, of_folder: bool) -> Iterator[str]:
     with_work = " and your uncommitted work" if found.base != found.origin else ""
     branch = visible(found.branch) if found.branch else "a detached HEAD"
     yield _cut(f"session {found.session}, on {branch}, at {found.head[:10]}")
     seen = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.time))
-    yield f"  began with {found.origin[:10]}{with_work}; looked at {seen}"
+    began = "its folder has" if of_folder else "began with"
+    yield f"  {began} {found.origin[:10]}{with_work}; looked at {seen}"
     if found.rewritten:
         yield f"{_careful()} it rewrote what it began with"
     yield ""
@@ -175,11 +177,14 @@ def _risks(found: Review) -> Iterator[str]:
             yield from (f"{sign} {row}", f"{'':<14}{why}")
 
 
-def _hints(found: Review) -> Iterator[str]:
+def _hints(found: Review, *, of_folder: bool) -> Iterator[str]:
+    if of_folder and found.pending_count and not found.new:
+        yield f"claude-container merge {found.session} commits it there, and brings it"
+        return
     if found.new:
         yield f"claude-container merge {found.session}"
         yield f"claude-container diff {found.session} --patch shows every line"
-    if found.pending_count:
+    if found.pending_count and not of_folder:
         yield f"what is uncommitted stays there: claude-container shell {found.session}"
 
 

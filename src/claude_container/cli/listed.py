@@ -55,11 +55,12 @@ def _sessions(entries: Sequence[Entry], sizes: bool) -> list[str]:
 def _session(entry: Entry) -> list[str]:
     assert entry.session is not None
     seen = entry.figures
-    where = table.short_path(str(entry.session.repository))
+    began = entry.session
+    where = table.short_path(str(began.directory if began.of_folder else began.repository))
     return [
         entry.name,
         f"{where} (gone)" if entry.gone else where,
-        entry.session.branch or "(detached)",
+        "(folder)" if began.of_folder else began.branch or "(detached)",
         table.since(entry.created),
         entry.running or "-",
         str(seen.ahead) if seen and seen.ahead is not None else "?",
@@ -107,9 +108,9 @@ def _data(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "kind": entry.kind,
-        "repository": str(began.repository) if began else None,
+        "repository": str(began.repository) if began and not began.of_folder else None,
         "directory": entry.directory or None,
-        "branch": began.branch or None if began else None,
+        "branch": began.branch or None if began and not began.of_folder else None,
         "created": entry.created or None,
         "running": None if entry.kind == ORIGINAL else entry.running in ("running", "paused"),
         "commits": seen.ahead if seen else None,

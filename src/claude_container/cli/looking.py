@@ -32,7 +32,8 @@ def refreshed(call: Call, engine: Engine, entries: list[Entry]) -> list[Entry]:
             seen = look.look(engine, repository, entry.session, call.console, limits=limits)
         except ClaudeContainerError as error:
             return replace(entry, failed=error.what)
-        return replace(entry, figures=seen, gone=False)
+        gone = entry.session.of_folder and not entry.session.directory.is_dir()
+        return replace(entry, figures=seen, gone=gone)
 
     with call.console.task(_title("looking at", entries), quiet=True):
         return listing.side_by_side(see, entries)

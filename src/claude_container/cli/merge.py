@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import click
 from claude_container import git
 from claude_container.changes import foresee, merge, plan, risks, undo
 from claude_container.changes.plan import NOTHING, Options, Plan
+from claude_container.changes.risks import Risk
 from claude_container.cli import merge_words as words
 from claude_container.cli import names, session, settings
 from claude_container.cli.console import Console
@@ -52,11 +53,15 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
 
     They are shown first. Where the branch did not move they keep their ids, else they are
     replayed on top. Your own uncommitted work stays as it is, and no hook runs.
+
+    In a folder without git what changed is written into its files, three-way where you
+    changed them, too; the session's uncommitted work is committed there first. A conflict
+    changes nothing: push has Claude resolve it.
     """
     model.check_name(name)
     _check(call.console, flags)
-    if flags["undo_"]:
-        return _undo(call.console, name, as_json=flags["as_json"])
+    if flags["undo_"] and (here := git.find(settings.working_directory())):
+        return _undo(call.console, here, name, as_json=flags["as_json"])
     engine, _ = session.chosen(call, flags["engine"])
     with sweeping(call.console, engine):
         return _merge(call, name, flags)
@@ -65,6 +70,10 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
 def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
     console = call.console
     engine, repository, opened = session.opened(call, name, flags["engine"])
+    if opened.of_folder:
+        from claude_container.cli import merge_folder
+
+        return merge_folder.merge(call, engine, repository, opened, flags)
     if flags["commit_pending"] and not flags["dry_run"]:
         upkeep.commit_pending(engine, opened, _MESSAGE, console)
     _, chosen = session.chosen(call, flags["engine"])
@@ -97,7 +106,7 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
         look.count(repository, opened, figures)
     code = _told(console, outcome, as_json=flags["as_json"])
     if code == 0 and flags["delete"]:
-        _delete(console, engine, repository, opened)
+        delete(console, engine, repository, opened)
     return code
 
 
@@ -166,7 +175,10 @@ def _agreed(
         if not chosen:
             return None
         planned = plan.plan(repository, planned.session, _options(flags, chosen))
-    return planned if answer != "n" and _accepted(console, repository, planned, flags) else None
+    if answer == "n":
+        return None
+    rows = risks.find(repository, planned.since, planned.head)
+    return planned if accepted(console, rows, flags) else None
 
 
 def _ask(question: str) -> str:
@@ -189,11 +201,8 @@ def _checklist(planned: Plan) -> list[str]:
     return chosen
 
 
-def _accepted(
-    console: Console, repository: Repository, planned: Plan, flags: dict[str, Any]
-) -> bool:
+def accepted(console: Console, rows: Sequence[Risk], flags: dict[str, Any]) -> bool:
     """Show the risks; those that need a yes get one, or --accept-risks. Raises UsageError."""
-    rows = risks.find(repository, planned.since, planned.head)
     for row in rows:
         console.warn(words.risk(row))
     if flags["accept_risks"] or not any(row.confirm for row in rows):
@@ -225,11 +234,8 @@ def _told(console: Console, outcome: merge.Outcome, *, as_json: bool) -> int:
     return 1
 
 
-def _undo(console: Console, name: str, *, as_json: bool) -> int:
+def _undo(console: Console, repository: Repository, name: str, *, as_json: bool) -> int:
     """Needs no engine: all that it knows is in the repository."""
-    repository = git.find(settings.working_directory())
-    if repository is None:
-        raise UsageError("this is no git repository", hint="cd into the one that was merged into")
     undone = undo.undo(repository, name)
     if as_json:
         console.answer(json.dumps(asdict(undone), indent=2))
@@ -238,7 +244,7 @@ def _undo(console: Console, name: str, *, as_json: bool) -> int:
     return 0
 
 
-def _delete(console: Console, engine: Engine, repository: Repository, opened: Session) -> None:
+def delete(console: Console, engine: Engine, repository: Repository, opened: Session) -> None:
     """Delete the session, unless it holds more than was merged."""
     if remove.losses(engine, repository, opened, console):
         console.warn(f"session {opened.name} is kept, for it holds more than this merge brought")

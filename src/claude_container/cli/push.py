@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 
-from claude_container.cli import names, session
+from claude_container import git
+from claude_container.changes.folder import record
+from claude_container.cli import names, session, settings
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
+from claude_container.clone import packing
+from claude_container.engines.base import Engine
 from claude_container.errors import UsageError
+from claude_container.git import Repository
 from claude_container.sessions import upkeep
+from claude_container.sessions.known import Session
 from claude_container.terminal import visible
 
 _DONE = {
@@ -28,10 +34,18 @@ def command(call: Call, /, name: str, branch: str | None, engine: str | None) ->
     """Bring this repository's new commits into session NAME, running or at rest.
 
     They are merged in the session, as its user: a fast-forward where it can be. A conflict
-    is left there for Claude to resolve. Uncommitted work here stays here.
+    is left there for Claude to resolve. Uncommitted work here stays here; of a folder
+    without git all files come, as they are now.
     """
     console = call.console
     runs_on, repository, opened = session.opened(call, name, engine)
+    if opened.of_folder:
+        if branch is not None:
+            raise UsageError(f"--from names a branch, and {opened.directory} is no git repository")
+        branch = _folder(call, runs_on, repository, opened, engine)
+        if branch is None:
+            console.done(f"session {name} has all of {opened.directory.name} already")
+            return 0
     branch = branch or repository.branch
     if branch is None:
         raise UsageError("HEAD is detached here", hint="name a branch to push: --from BRANCH")
@@ -48,3 +62,18 @@ def command(call: Call, /, name: str, branch: str | None, engine: str | None) ->
     said = _DONE[pushed.how].format(branch=branch, commit=pushed.commit[:7])
     console.done(f"session {name} {said}")
     return 0
+
+
+def _folder(
+    call: Call, engine: Engine, repository: Repository, opened: Session, engine_name: str | None
+) -> str | None:
+    """A branch, in the repository of ours, of a folder as it is; None if nothing is new in it."""
+    _, chosen = session.chosen(call, engine_name)
+    # What the session began with may have to be fetched first.
+    session.look_now(call, engine, repository, opened, chosen)
+    who = settings.identity(chosen.identity) or git.identity() or packing.IDENTITY
+    commit = record.current(repository, opened.name, opened.directory, who)
+    if commit is None:
+        return None
+    repository.update_refs({"refs/heads/folder": commit})
+    return "folder"

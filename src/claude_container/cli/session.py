@@ -10,7 +10,7 @@ from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.git import Repository
-from claude_container.sessions import known, look
+from claude_container.sessions import home, known, look
 from claude_container.sessions.known import Session
 from claude_container.terminal import visible
 from claude_container.wire import bounds
@@ -25,11 +25,14 @@ def chosen(call: Call, engine: str | None) -> tuple[Engine, Settings]:
 
 
 def opened(call: Call, name: str, engine_name: str | None) -> tuple[Engine, Repository, Session]:
-    """A session of the repository that we stand in. Raises known.NoSession."""
+    """A session of the repository or folder that we stand in. Raises known.NoSession."""
     engine, _ = chosen(call, engine_name)
     session = known.need(engine, name)
-    here = git.find(settings.working_directory())
-    return engine, known.check_belongs(session, here), session
+    directory = settings.working_directory()
+    if session.of_folder:
+        known.check_stands(session, directory)
+        return engine, home.of_folder(session), session
+    return engine, known.check_belongs(session, git.find(directory)), session
 
 
 def look_at(call: Call, name: str, engine_name: str | None) -> tuple[Repository, Session, Figures]:

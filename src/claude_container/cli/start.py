@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from claude_container import git
-from claude_container.cli import launch, names, options, session, settings
+from claude_container.cli import launch, names, options, session, settings, start_folder
 from claude_container.cli.main import Call
+from claude_container.cli.start_folder import counted
 from claude_container.cli.sweep import sweeping
 from claude_container.clone import packing
 from claude_container.clone.packing import Created, Wanted
@@ -44,6 +45,9 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
     as one snapshot commit; ignored files stay, but for those that .worktreeinclude
     names. A second `start NAME` goes on with the session and its conversation. What
     follows -- goes to claude: claude-container start fix -- -p "fix the tests".
+
+    A folder that is in no git repository gets a session, too: a copy of its files, but
+    for what a .gitignore names. Nothing is written into it before a merge.
     """
     model.check_name(name)
     engine, _ = session.chosen(call, flags["engine"])
@@ -51,9 +55,12 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
     with sweeping(call.console, engine) as swept:
         existing = _existing(engine, name, here, swept)
         directory = _directory(name, existing, here)
+        if existing is None and here is None:
+            start_folder.check(directory, flags)
         planned = None if flags["no_enter"] else _planned(call, name, directory, flags)
-        if existing is None:
-            assert here is not None
+        if existing is None and here is None:
+            start_folder.create(call, engine, directory, name)
+        elif existing is None and here is not None:
             _create(call, engine, here, name, flags)
         elif flags["no_enter"]:
             call.console.done(f"session {name} is there already")
@@ -82,7 +89,9 @@ def _existing(
         leftovers.remove_launch(engine, found.id, started=False)
         return None
     if found:
-        if here is not None:
+        if found.of_folder and here is not None:
+            known.check_stands(found, settings.working_directory())
+        elif here is not None:
             known.check_belongs(found, here)
         return found
     for layered in overlay.overlays(volumes):
@@ -106,13 +115,10 @@ def _directory(name: str, existing: Session | None, here: Repository | None) -> 
     if here is not None:
         return here.top
     if existing is None:
-        raise UsageError(
-            f"there is no session {name}, and this is no git repository to make one of",
-            hint="cd into one; claude-container without a verb works in any directory",
-        )
+        return settings.working_directory()
     raise UsageError(
         f"session {name} belongs to {existing.directory}, which is gone",
-        hint="go to where that repository is now",
+        hint="move it back" if existing.of_folder else "go to where that repository is now",
     )
 
 
@@ -153,11 +159,11 @@ def _create(call: Call, engine: Engine, here: Repository, name: str, flags: dict
 def _came(created: Created) -> str:
     """What came along and what did not, in one line."""
     work = created.uncommitted
-    counted = [
+    changes = [
         f"{work.changed} changed" if work.changed else "",
         f"{work.new} new" if work.new else "",
     ]
-    uncommitted = " and ".join(filter(None, counted))
+    uncommitted = " and ".join(filter(None, changes))
     where = created.branch or "a detached HEAD"
     parts = [f"{where} at {created.origin[:7]}"]
     if created.snapshot:
@@ -165,22 +171,16 @@ def _came(created: Created) -> str:
     elif uncommitted:
         parts.append(f"without {uncommitted}")
     if count := len(created.submodules):
-        parts.append(_counted(count, "submodule"))
+        parts.append(counted(count, "submodule"))
     if created.large:
-        parts.append(_counted(created.large, "git-lfs object"))
+        parts.append(counted(created.large, "git-lfs object"))
     if created.included:
-        parts.append(f"{_counted(created.included, 'ignored file')} by name")
+        parts.append(f"{counted(created.included, 'ignored file')} by name")
     left = [f"{created.left} ignored" if created.left else ""]
-    left += [_counted(len(work.nested), "repository inside") if work.nested else ""]
+    left += [counted(len(work.nested), "repository inside") if work.nested else ""]
     if any(left):
         parts.append(f"{' and '.join(filter(None, left))} stayed here")
     return ", ".join(parts)
-
-
-def _counted(count: int, word: str) -> str:
-    if count != 1:
-        word = {"repository inside": "repositories inside"}.get(word, f"{word}s")
-    return f"{count} {word}"
 
 
 def _summary(

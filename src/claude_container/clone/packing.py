@@ -78,6 +78,7 @@ class Plan:
     parts: Sequence[_Part]
     beside: Sequence[str]
     created: Created
+    excluded: bytes = b""  # for info/exclude
 
     @property
     def git(self) -> GitFolder:
@@ -86,6 +87,8 @@ class Plan:
     def entries(self, temporary: Path) -> Iterator[Entry]:
         for part in self.parts:
             yield from part.entries(Path(tempfile.mkdtemp(dir=temporary)))
+        if self.excluded:
+            yield ".git/info/exclude", 0o644, self.excluded
         for module in self.created.submodules:
             yield f"{module.path}/.git", 0o644, module.link.encode()
         yield from luggage.files(self.git.repository, self.beside)
@@ -133,6 +136,18 @@ def plan(repository: Repository, name: str, wanted: Wanted) -> Plan:
         tuple(modules),
     )
     return Plan(parts, beside, created)
+
+
+def of_folder(repository: Repository, commit: str, identity: tuple[str, str]) -> Plan:
+    """The same for a folder without git, whose content is a commit in a repository of ours.
+
+    Its attributes come along, so that git in there keeps every byte, too.
+    """
+    created = Created("main", commit, Uncommitted(), False, 0, 0, 0, 0, ())
+    excluded = (repository.common / "info" / "exclude").read_bytes()
+    return Plan(
+        [_Part(GitFolder(repository, commit, "main", identity), ".git")], [], created, excluded
+    )
 
 
 def _covers(path: str, names: Sequence[str]) -> bool:

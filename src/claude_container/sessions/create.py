@@ -12,7 +12,8 @@ from pathlib import Path
 
 from claude_container import __version__, archive, host, images
 from claude_container.archive import Entry
-from claude_container.clone import packing
+from claude_container.clone import folder, packing
+from claude_container.clone.folder import Taken
 from claude_container.clone.packing import CannotCreate, Created, Plan, Wanted
 from claude_container.engines.base import (
     ContainerSpec,
@@ -57,6 +58,36 @@ def create(
     return planned.created
 
 
+def create_of_folder(
+    engine: Engine,
+    directory: Path,
+    name: str,
+    identity: tuple[str, str],
+    progress: images.Progress,
+    image: images.Choice | None = None,
+) -> Taken:
+    """Make a session of a folder that is no git repository; nothing is written into it.
+
+    All of it that comes along is one commit, which is the session's base: first in a
+    repository of ours. Raises as create() does.
+    """
+    id = os.urandom(16).hex()
+    repository = folder.scratch(known.scratch(name, id), directory)
+    try:
+        with _temporary() as temporary:
+            taken = folder.take(repository, directory)
+            commit = folder.commit(repository, taken.tree, f"{directory.name}, as it was", identity)
+            planned = packing.of_folder(repository, commit, identity)
+            entries = list(planned.entries(temporary))
+            _make(engine, repository, name, planned, entries, progress, image, id, directory)
+    except BaseException:
+        # Where the volume stays, the engine being gone, the refs tell what it is.
+        if not repository.refs(our_ref(name, "").rstrip("/")):
+            shutil.rmtree(repository.git_dir, ignore_errors=True)
+        raise
+    return taken
+
+
 def _make(
     engine: Engine,
     repository: Repository,
@@ -65,9 +96,11 @@ def _make(
     entries: Sequence[Entry],
     progress: images.Progress,
     image: images.Choice | None,
+    id: str = "",
+    of_folder: Path | None = None,
 ) -> None:
-    id = os.urandom(16).hex()
-    spec = _spec(repository, name, plan, id)
+    id = id or os.urandom(16).hex()
+    spec = _spec(repository, name, plan, id, of_folder)
     making = our_ref(name, f"making/{id}")
     pins = {
         our_ref(name, "base"): plan.git.commit,
@@ -108,11 +141,13 @@ def is_half_made(session: Session, here: Repository | None = None) -> bool:
     return any(repository.refs(making) for repository in there if repository)
 
 
-def _spec(repository: Repository, name: str, plan: Plan, id: str) -> ContainerSpec:
+def _spec(
+    repository: Repository, name: str, plan: Plan, id: str, of_folder: Path | None
+) -> ContainerSpec:
     labels = {
         model.SESSION: name,
-        model.REPOSITORY: str(repository.common),
-        model.DIRECTORY: str(repository.top),
+        model.REPOSITORY: model.NO_REPOSITORY if of_folder else str(repository.common),
+        model.DIRECTORY: str(of_folder or repository.top),
         model.BRANCH: plan.git.branch,
         model.BASE: plan.git.commit,
         model.CREATED: str(int(time.time())),

@@ -5,17 +5,28 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from claude_container.clone import folder
 from claude_container.git import Repository, git
 from claude_container.refs import our_ref
 from claude_container.sessions.known import Session
 
 
 def find(session: Session, elsewhere: Repository | None = None) -> Repository | None:
-    """The repository of a session: where it was, else `elsewhere`; None: gone, or another one."""
+    """The repository of a session: where it was, else `elsewhere`; None: gone, or another one.
+
+    That of a folder is made anew where it is missing; a look fetches what belongs into it.
+    """
+    if session.of_folder:
+        return of_folder(session)
     for repository in (at(session.repository), elsewhere):
         if repository is not None and knows(repository, session):
             return repository
     return None
+
+
+def of_folder(session: Session) -> Repository:
+    """The repository of ours for a session of a folder."""
+    return folder.scratch(session.repository, session.directory)
 
 
 def at(common: Path) -> Repository | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from claude_container import host
 from claude_container.engines.base import Engine, Volume
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
@@ -25,6 +26,8 @@ class Session:
 
     `repository` is the common git folder of the user's repository, `directory` the
     working tree it was made from. `branch` is empty where the host's HEAD was detached.
+    Where `of_folder`, the directory is no git repository, and the repository one of ours,
+    which can be thrown away (home.py).
     """
 
     name: str
@@ -34,9 +37,12 @@ class Session:
     branch: str
     base: str
     created: int
+    of_folder: bool = False
 
     def is_of(self, repository: Repository) -> bool:
         """Whether it came from this repository, which may have been moved since."""
+        if self.of_folder:
+            return False
         if repository.common == self.repository:
             return True
         if self.repository.exists():
@@ -79,6 +85,20 @@ def check_case(volumes: Iterable[Volume], name: str) -> None:
             )
 
 
+def check_stands(session: Session, directory: Path) -> None:
+    """Raise NoSession unless a directory is the folder of a session, or lies in it."""
+    if not session.directory.is_dir():
+        raise NoSession(
+            f"session {session.name} belongs to {session.directory}, which is gone",
+            hint="move it back, or lay a link there to where it is now: ln -s",
+        )
+    if not host.holds(session.directory, directory):
+        raise NoSession(
+            f"session {session.name} belongs to the folder {session.directory}",
+            hint=f"cd {session.directory}",
+        )
+
+
 def check_belongs(session: Session, repository: Repository | None) -> Repository:
     """The repository, if the session is its own. Raises NoSession with where to go."""
     if repository is None or not session.is_of(repository):
@@ -95,12 +115,30 @@ def check_belongs(session: Session, repository: Repository | None) -> Repository
 def _session(volume: Volume) -> Session:
     said = volume.labels
     created = said.get(model.CREATED, "")
+    name, id = said.get(model.SESSION, volume.name), said.get(model.LAUNCH, "")
+    of_folder = said.get(model.REPOSITORY) == model.NO_REPOSITORY
     return Session(
-        name=said.get(model.SESSION, volume.name),
-        id=said.get(model.LAUNCH, ""),
-        repository=Path(said.get(model.REPOSITORY, "/nonexistent")),
+        name=name,
+        id=id,
+        repository=scratch(name, id)
+        if of_folder
+        else Path(said.get(model.REPOSITORY, "/nonexistent")),
         directory=Path(said.get(model.DIRECTORY, "/nonexistent")),
         branch=said.get(model.BRANCH, ""),
         base=said.get(model.BASE, ""),
         created=int(created) if created.isdigit() else 0,
+        of_folder=of_folder,
     )
+
+
+def scratch(name: str, id: str) -> Path:
+    """Where the repository of ours lies for a session of a folder."""
+    return _scratches() / f"{name}-{id}.git"
+
+
+def is_scratch(git_dir: Path) -> bool:
+    return git_dir.parent == _scratches()
+
+
+def _scratches() -> Path:
+    return (host.cache_dir() or Path("/nonexistent")) / "folders"

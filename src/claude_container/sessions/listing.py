@@ -81,12 +81,17 @@ def with_figures(entries: Sequence[Entry]) -> list[Entry]:
     def add(entry: Entry) -> Entry:
         if entry.session is None:
             return entry
-        found = looks[entry.session.repository]
+        session = entry.session
+        found = looks[session.repository]
+        if session.of_folder:
+            # What is known of it can be thrown away; the folder is what counts.
+            found = found or {}
+            entry = replace(entry, gone=not session.directory.is_dir())
         if found is None:
             return replace(entry, gone=True)
         seen = found.get(entry.name)
         # A name can have been used before.
-        return replace(entry, figures=seen) if seen and seen.session == entry.session.id else entry
+        return replace(entry, figures=seen) if seen and seen.session == session.id else entry
 
     return [add(entry) for entry in entries]
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from claude_container import host, images
 from claude_container.changes import figures, own, spread
 from claude_container.changes.figures import Figures, Other
+from claude_container.changes.folder import record
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
@@ -59,7 +60,13 @@ def look(
     incoming = f"{_incoming(session)}{host.launcher_id().replace(':', '-')}-{os.urandom(4).hex()}"
     try:
         known = _known(repository, session)
-        _fetch(engine, repository, session, incoming, known, progress, limits)
+        wanted = [f"+refs/claude-container/look:{incoming}"]
+        if session.of_folder and our_ref(session.name, "base") not in repository.refs(
+            our_ref(session.name, "base")
+        ):
+            # Our repository was thrown away. An id is an id, whoever gives the object.
+            wanted += [f"+{session.base}:{our_ref(session.name, n)}" for n in ("base", "origin")]
+        _fetch(engine, repository, session, wanted, known, progress, limits)
         head, others, told = _read(repository, session, incoming)
         _check_paths(repository, session, [head, *others], known)
         seen = _figures(session, head, others, told)
@@ -80,7 +87,10 @@ def look(
 def count(repository: Repository, session: Session, seen: Figures) -> Figures:
     """The figures with the commits that a merge would bring now, kept."""
     branches = ["HEAD", *([f"refs/heads/{session.branch}"] if session.branch else [])]
-    ahead = len(own.remaining(repository, session.name, branches=branches))
+    if session.of_folder:
+        ahead = len(record.remaining(repository, session.name, session.directory))
+    else:
+        ahead = len(own.remaining(repository, session.name, branches=branches))
     return keep(repository, session, dataclasses.replace(seen, ahead=ahead))
 
 
@@ -117,7 +127,7 @@ def _fetch(
     engine: Engine,
     repository: Repository,
     session: Session,
-    incoming: str,
+    wanted: Sequence[str],
     known: list[str],
     progress: images.Progress,
     limits: Limits,
@@ -137,7 +147,7 @@ def _fetch(
                 "--no-prune",
                 *(f"--negotiation-tip={tip}" for tip in dict.fromkeys(filter(None, tips))),
                 serving.address,
-                f"+refs/claude-container/look:{incoming}",
+                *wanted,
                 timeout=None,
                 env=serving.env,
                 pass_fds=serving.fds,

@@ -38,6 +38,7 @@ INTERRUPTED = 96
 
 # What only a git session's volumes say: where it came from.
 REPOSITORY = PREFIX + "repository"  # the common git folder of the user's repository
+NO_REPOSITORY = "none"  # in its place: the session is of a folder without git
 BRANCH = PREFIX + "branch"
 BASE = PREFIX + "base"  # the commit it began with; refs/claude-container/NAME/base moves on
 # What a volume of MERGED_KIND says: who lays the overlay, ENGINE or CONTAINER.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from claude_container import __version__, host, images
 from claude_container.changes import own
 from claude_container.changes.commits import log
+from claude_container.changes.folder import record
 from claude_container.changes.taken import Refused
 from claude_container.engines.base import (
     ContainerSpec,
@@ -22,7 +24,7 @@ from claude_container.engines.base import (
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.refs import our_ref
-from claude_container.sessions import layered, leftovers, look, model, workspace
+from claude_container.sessions import known, layered, leftovers, look, model, workspace
 from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import Session
 from claude_container.sessions.overlay import Overlay
@@ -117,7 +119,10 @@ def _remaining(
 ) -> tuple[int, tuple[str, ...]]:
     name = session if isinstance(session, str) else session.name
     try:
-        lost = own.remaining(repository, name, tips)
+        if isinstance(session, Session) and session.of_folder:
+            lost = record.remaining(repository, name, session.directory, tips)
+        else:
+            lost = own.remaining(repository, name, tips)
     except Refused:
         # Our refs are gone: what it began with is known by its label alone.
         base = None if isinstance(session, str) else repository.commit(session.base)
@@ -243,6 +248,8 @@ def _remove_volume(engine: Engine, name: str, volume: str) -> None:
 
 
 def forget(repository: Repository, name: str) -> None:
-    """Remove all of our refs for a session."""
-    if refs := repository.refs(our_ref(name, "")):
+    """Remove all of our refs for a session; what is left of a folder's is a repository of ours."""
+    if known.is_scratch(repository.git_dir):
+        shutil.rmtree(repository.git_dir, ignore_errors=True)
+    elif refs := repository.refs(our_ref(name, "")):
         repository.update_refs(dict.fromkeys(refs))

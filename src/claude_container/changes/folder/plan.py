@@ -1,0 +1,266 @@
+"""What changes from one commit to another would do to a folder, as it is now.
+
+Path by path where the folder has what the first commit has; where it has something else,
+by git's own three-way merge. Only files that change between the two are looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from claude_container.changes import ready
+from claude_container.changes.named import fold
+from claude_container.changes.ready import folders
+from claude_container.changes.taken import Refused, lines
+from claude_container.clone import folder as keeping
+from claude_container.clone.opened import SUBMODULE, Blocked, Entry, Opened, parts
+from claude_container.git import Repository
+from claude_container.terminal import visible
+
+WHO = ("claude-container", "claude@container")
+# git's own, whatever the user has set for merges: nobody is there to be asked.
+_MERGING = ("-c", "merge.directoryRenames=false", "-c", "merge.renames=true")
+
+Changes = dict[str, tuple[Entry | None, Entry | None]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One path that is written: from what the folder has there now (None: nothing) to what."""
+
+    path: str
+    old: Entry | None
+    new: Entry | None
+    merged: bool = False  # of the folder's own changes and the session's
+
+    @property
+    def how(self) -> str:
+        """added, deleted, changed, or mode: only that changes."""
+        if self.old is None or self.new is None:
+            return "deleted" if self.old else "added"
+        return "mode" if self.old.id == self.new.id else "changed"
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A path of which nobody can say what it shall be."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What carry_out() does, by path; nothing, where there is a conflict.
+
+    Paths are an agent's: show them through visible(). `already` counts the changes that the
+    folder has; `left` are git repositories made in the session, which cannot come.
+    """
+
+    folder: Path
+    repository: Repository
+    base: str
+    head: str
+    rows: tuple[Row, ...]
+    conflicts: tuple[Conflict, ...] = ()
+    already: int = 0
+    left: tuple[str, ...] = ()
+
+    def trees(self) -> tuple[str, str]:
+        """The trees of all rows before and after: a plan from the second to the first undoes it."""
+        old = {row.path: row.old for row in self.rows if row.old}
+        new = {row.path: row.new for row in self.rows if row.new}
+        return keeping.tree(self.repository, old), keeping.tree(self.repository, new)
+
+
+def plan(folder: Path, repository: Repository, base: str, head: str) -> Plan:
+    """What it takes to bring what changed from base to head (commits or trees) into a folder.
+
+    `repository` has both, and was made by clone.folder.scratch(); what the folder has of its
+    own is stored in it. Raises Refused for paths that no folder may be given.
+    """
+    changes, left, conflicts = _changes(repository, base, head)
+    _check_names(repository, base, head, changes)
+    with Opened(folder) as place:
+        here: dict[str, Entry | None] = {}
+        for path in changes:
+            try:
+                here[path] = place.entry(path)
+            except Blocked as error:
+                conflicts.append(Conflict(path, f"{error.what} here"))
+        done = {path for path in here if here[path] == changes[path][1]}
+        own = [path for path in here if path not in done and here[path] != changes[path][0]]
+        if own:
+            for path in own:
+                if here[path]:
+                    keeping.store(repository, place.content(path))
+            rows, unmerged = _three_way(repository, base, head, changes, here, done)
+            conflicts += unmerged
+        else:
+            rows = [Row(path, *changes[path]) for path in here if path not in done]
+        conflicts += _in_the_way(place, rows)
+    bad = {conflict.path for conflict in conflicts}
+    return Plan(
+        folder,
+        repository,
+        base,
+        head,
+        tuple(row for row in sorted(rows, key=lambda row: row.path) if row.path not in bad),
+        tuple(sorted(dict.fromkeys(conflicts), key=lambda conflict: conflict.path)),
+        len(done),
+        left,
+    )
+
+
+def _changes(
+    repository: Repository, base: str, head: str
+) -> tuple[Changes, tuple[str, ...], list[Conflict]]:
+    """The paths that change, the repositories among them, and files that one took the place of."""
+    changes, left = {}, []
+    for path, old, new in _difference(repository, base, head):
+        if new and new.mode == SUBMODULE:
+            left.append(path)
+        changes[path] = _plain(old), _plain(new)
+    lost = [p for p in left if changes[p][0] or any(up == p for q in changes for up in folders(q))]
+    for path in left:
+        if changes[path] == (None, None):
+            del changes[path]
+    why = "became a git repository of its own there, and its files would be lost here"
+    return changes, tuple(left), [Conflict(path, why) for path in lost]
+
+
+def _plain(entry: Entry | None) -> Entry | None:
+    return None if entry and entry.mode == SUBMODULE else entry
+
+
+def _difference(
+    repository: Repository, old: str, new: str
+) -> Iterator[tuple[str, Entry | None, Entry | None]]:
+    words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev")
+    shown = repository.git(*words, old, new, "--", timeout=None).stdout
+    fields = os.fsdecode(shown).split("\0")
+    for row, path in zip(fields[::2], fields[1::2], strict=False):
+        modes_and_ids = row[1:].split(" ")
+        before, after = (
+            Entry(mode, id) if mode.strip("0") else None
+            for mode, id in zip(modes_and_ids[:2], modes_and_ids[2:4], strict=True)
+        )
+        yield path, before, after
+
+
+def _check_names(repository: Repository, base: str, head: str, changes: Changes) -> None:
+    """Raises Refused for names that lead elsewhere, or that the file system takes for one."""
+    bad = [path for path, (_, new) in changes.items() if new and not _is_safe(path)]
+    if bad:
+        raise Refused(
+            "the session holds files that may lie in no folder",
+            evidence=lines(map(visible, bad)),
+            hint="have them renamed or removed in the session",
+        )
+    ready.check_twins(repository, base, ready.between(repository, base, head))
+    if folded := ready.folding(repository):
+        gone = {folded(path): path for path, (_, new) in changes.items() if new is None}
+        same = [path for path, (_, new) in changes.items() if new and folded(path) in gone]
+        if same:
+            raise Refused(
+                "the file system here takes the old and the new name of these files for the same",
+                evidence=lines(visible(f"{gone[folded(path)]} → {path}") for path in same),
+                hint="rename them here yourself, or have it taken back in the session",
+            )
+
+
+def _is_safe(path: str) -> bool:
+    try:
+        names = parts(path)
+    except Blocked:
+        return False
+    if os.sep != "/" and any(os.sep in name or ":" in name for name in names):
+        return False
+    return not any(fold(name).rstrip(" .") in (".git", "git~1", ".") for name in names)
+
+
+def _three_way(
+    repository: Repository,
+    base: str,
+    head: str,
+    changes: Changes,
+    here: Mapping[str, Entry | None],
+    done: Iterable[str],
+) -> tuple[list[Row], list[Conflict]]:
+    """git's merge of both sides, as rows, and the paths where it finds a conflict."""
+    # What is there already is no question any more, on any side.
+    settled = {path: changes[path][1] for path in done}
+    theirs = {path: new for path, (_, new) in changes.items()}
+    root = keeping.commit(repository, keeping.tree(repository, settled, base), "-", WHO)
+    mine = keeping.tree(repository, here, base)
+    ours = keeping.commit(repository, mine, "-", WHO, root)
+    theirs_tree = keeping.tree(repository, theirs, base)
+    others = keeping.commit(repository, theirs_tree, "-", WHO, root)
+    words = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages")
+    merged = repository.git(*_MERGING, *words, ours, others, check=False, timeout=None)
+    if merged.code not in (0, 1):
+        raise Refused(
+            "git cannot merge what changed in the folder meanwhile",
+            evidence=merged.error_text,
+            hint="git 2.38 or newer is needed for that: git --version",
+        )
+    tree, *paths = os.fsdecode(merged.stdout).rstrip("\0").split("\0")
+    bad = {path for path in paths if path}
+    rows = []
+    for path, old, new in _difference(repository, mine, tree):
+        if path in changes and path not in bad:
+            both = new not in (changes[path][1], changes[path][0])
+            rows.append(Row(path, old, new, merged=both))
+    return rows, [Conflict(path, _why(path, changes, here)) for path in sorted(bad)]
+
+
+def _why(path: str, changes: Changes, here: Mapping[str, Entry | None]) -> str:
+    old, new = changes.get(path, (None, None))
+    if path not in changes:
+        return "is in the way"
+    if new is None:
+        return "changed here, deleted in the session"
+    if here.get(path) is None:
+        return "deleted here, changed in the session"
+    return "changed here and in the session" if old else "new here and in the session"
+
+
+def _in_the_way(place: Opened, rows: Iterable[Row]) -> Iterator[Conflict]:
+    """What of the folder's own lies where a file or a folder is to be."""
+    going = {row.path for row in rows if row.new is None}
+    seen: dict[str, bool] = {}
+    repositories: dict[str, bool] = {}
+
+    def is_other(path: str) -> bool:
+        if path not in seen:
+            told = place.lstat(path)
+            seen[path] = told is not None and not stat.S_ISDIR(told.st_mode)
+        return seen[path]
+
+    def is_repository(path: str) -> bool:
+        if path not in repositories:
+            repositories[path] = place.is_repository(path)
+        return repositories[path]
+
+    for row in rows:
+        if row.new is None:
+            continue
+        try:
+            if up := next((up for up in folders(row.path) if is_other(up)), None):
+                if up not in going:
+                    yield Conflict(row.path, f"{up} is no folder here")
+                continue
+            if up := next((up for up in folders(row.path) if is_repository(up)), None):
+                yield Conflict(row.path, f"{up} is a git repository of its own here")
+                continue
+            told = place.lstat(row.path)
+            if told is not None and stat.S_ISDIR(told.st_mode):
+                rest = next((path for path in place.inside(row.path) if path not in going), None)
+                if rest is not None:
+                    yield Conflict(row.path, f"is a folder here, which holds {rest}")
+        except (Blocked, OSError) as error:
+            yield Conflict(row.path, f"cannot be looked at here: {error}")

@@ -1,0 +1,127 @@
+"""What a folder has of its session: refs in the repository of ours, none of them an agent's.
+
+`base` is the session's head that was merged last, so that merging again brings only what is
+new; `undo` is what the last merge found and left. Without that repository all counts as new
+that came since the session began: what the folder has already is then found by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from claude_container.changes import own, trivial
+from claude_container.changes.commits import Commit, log
+from claude_container.changes.folder.plan import WHO, Plan, plan
+from claude_container.changes.taken import Refused
+from claude_container.clone import folder as keeping
+from claude_container.clone.opened import Blocked, Entry, Opened
+from claude_container.errors import ClaudeContainerError
+from claude_container.git import Repository
+from claude_container.refs import our_ref
+
+
+def since_last(repository: Repository, session: str, folder: Path) -> Plan:
+    """The plan to bring what is new in a session, as the last look found it. Raises Refused."""
+    where = own.refs(repository, session)
+    return plan(folder, repository, own.left(repository, where) or where.base, where.head)
+
+
+def begin(repository: Repository, session: str, planned: Plan) -> None:
+    """Note what the folder has, before a plan is carried out.
+
+    One that did not come to its end and what completes it are one merge.
+    """
+    base, undo = our_ref(session, "base"), our_ref(session, "undo")
+    refs = repository.refs(our_ref(session, "").rstrip("/"))
+    before, after = planned.trees()
+    if undo in refs and _told(repository, refs[undo])["base"] == refs[base]:
+        old, new = _entries(repository, f"{undo}^{{tree}}"), _entries(repository, f"{undo}^1")
+        before = keeping.tree(repository, {**_entries(repository, before), **old})
+        after = keeping.tree(repository, {**new, **_entries(repository, after)})
+    told = json.dumps({"base": refs[base], "head": planned.head})
+    left = keeping.commit(repository, after, told, WHO)
+    pins = dict.fromkeys([left, refs[base], planned.head])
+    made = keeping.commit(repository, before, told, WHO, *pins)
+    repository.update_refs({undo: made})
+
+
+def current(repository: Repository, session: str, folder: Path, who: tuple[str, str]) -> str | None:
+    """A commit of the folder as it is, to be pushed; None where the session has all of it.
+
+    What it has of the session stays in it, whatever a .gitignore says.
+    """
+    found = repository.refs(our_ref(session, "").rstrip("/"))
+    base, pushed = found[our_ref(session, "base")], found.get(our_ref(session, "pushed"))
+    held = _entries(repository, keeping.take(repository, folder).tree)
+    known = _entries(repository, base)
+    with Opened(folder) as place:
+        for path in known.keys() - held.keys():
+            try:
+                entry = place.entry(path)
+                if entry and entry != known[path]:
+                    keeping.store(repository, place.content(path))
+            except Blocked:
+                entry = known[path]
+            if entry:
+                held[path] = entry
+    tree = keeping.tree(repository, held)
+    last = pushed if pushed and not trivial.is_ancestor(repository, pushed, base) else base
+    if tree == repository.git("rev-parse", f"{last}^{{tree}}").text:
+        return None
+    on = dict.fromkeys(filter(None, (base, pushed)))
+    return keeping.commit(repository, tree, f"{folder.name}, as it is now", who, *on)
+
+
+def finish(repository: Repository, session: str, head: str) -> None:
+    """Note that the folder has all of a session up to this commit."""
+    repository.update_refs({our_ref(session, name): head for name in ("base", "origin")})
+
+
+def undoing(repository: Repository, session: str, folder: Path) -> Plan:
+    """The plan that takes the last merge back. Raises Refused if none is known."""
+    undo = repository.commit(our_ref(session, "undo"))
+    if undo is None:
+        raise Refused(f"no merge of session {session} is known that could be undone")
+    return plan(folder, repository, f"{undo}^1", undo)
+
+
+def undone(repository: Repository, session: str) -> None:
+    """Note that the last merge was taken back."""
+    undo = our_ref(session, "undo")
+    base = _told(repository, undo)["base"]
+    repository.update_refs({our_ref(session, "base"): base, our_ref(session, "origin"): base})
+    repository.update_refs({undo: None})
+
+
+def remaining(
+    repository: Repository, session: str, folder: Path, tips: Sequence[str] = ()
+) -> list[Commit]:
+    """Commits of the session's head (and tips) that would be lost with it, parents first.
+
+    Those of its head only where a merge would still change anything.
+    """
+    where = own.refs(repository, session)
+    others = [tip for tip in tips if tip != where.head]
+    try:
+        planned = since_last(repository, session, folder)
+        merged = not planned.rows and not planned.conflicts
+    except (ClaudeContainerError, OSError):
+        merged = False
+    if merged:
+        return log(repository, *others, f"^{where.head}", *where.theirs) if others else []
+    return log(repository, where.head, *others, *where.theirs)
+
+
+def _told(repository: Repository, commit: str) -> dict[str, str]:
+    shown = repository.git("cat-file", "commit", commit).stdout.decode()
+    told: dict[str, str] = json.loads(shown.split("\n\n", 1)[1])
+    return told
+
+
+def _entries(repository: Repository, tree: str) -> dict[str, Entry]:
+    listed = repository.git("ls-tree", "-r", "-z", "--full-tree", tree, timeout=None).stdout
+    rows = [row.split("\t", 1) for row in os.fsdecode(listed).split("\0") if row]
+    return {path: Entry(head.split(" ")[0], head.split(" ")[2]) for head, path in rows}

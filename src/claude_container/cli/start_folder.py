@@ -1,0 +1,69 @@
+"""`start` in a folder that is in no git repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from claude_container import host
+from claude_container.cli import launch, settings, table
+from claude_container.cli.main import Call
+from claude_container.clone import packing
+from claude_container.clone.folder import Taken
+from claude_container.config import Settings
+from claude_container.engines.base import Engine
+from claude_container.errors import UsageError
+from claude_container.sessions import create as making
+from claude_container.terminal import visible
+
+_NAMED = 10
+_SENSELESS = {
+    "clean": "--clean is about uncommitted work",
+    "branch": "--branch names a branch",
+    "depth": "--depth is about history",
+    "as_stored": "--as-stored is about git's filters",
+}
+
+
+def check(directory: Path, flags: dict[str, Any]) -> None:
+    """Raise UsageError where no session can be made of a folder, or not like that."""
+    settings.check_workspace(directory)
+    cache = host.cache_dir()
+    if cache and host.holds(directory, cache.resolve()):
+        raise UsageError(f"{directory} holds claude-container's own files")
+    for flag, why in _SENSELESS.items():
+        if flags[flag]:
+            raise UsageError(f"{why}, and {directory} is in no git repository")
+
+
+def create(call: Call, engine: Engine, directory: Path, name: str) -> None:
+    """Make a session of a folder, and say what came along and what did not."""
+    chosen = settings.resolve(call.console, directory, Settings(), ask=False).settings
+    identity = settings.identity(chosen.identity) or packing.IDENTITY
+    image = launch.standard_image(settings.certificate(chosen.ca_file))
+    call.console.doing(f"{directory} is in no git repository: Claude gets a copy of its files")
+    with call.console.task(f"making session {name}", quiet=True):
+        taken = making.create_of_folder(engine, directory, name, identity, call.console, image)
+    call.console.done(f"session {name}: {_came(taken)}")
+    for row in taken.odd[:_NAMED]:
+        call.console.warn(f"not in the session: {visible(row)}")
+    if (more := len(taken.odd) - _NAMED) > 0:
+        call.console.warn(f"… and {more} more that cannot be read or copied")
+    if taken.nested:
+        named = ", ".join(map(visible, taken.nested[:_NAMED]))
+        call.console.hint(f"git repositories get sessions of their own: start in {named}")
+
+
+def _came(taken: Taken) -> str:
+    parts = [f"{counted(taken.files, 'file')}, {table.size(taken.bytes)}"]
+    left = [f"{len(taken.ignored)} ignored" if taken.ignored else ""]
+    left += [counted(len(taken.nested), "repository inside") if taken.nested else ""]
+    if any(left):
+        parts.append(f"{' and '.join(filter(None, left))} stayed here")
+    return ", ".join(parts)
+
+
+def counted(count: int, word: str) -> str:
+    if count != 1:
+        word = {"repository inside": "repositories inside"}.get(word, f"{word}s")
+    return f"{count} {word}"
