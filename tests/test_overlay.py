@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from tests.conftest import TOKEN, Cli, Ran, StartModel, sh
 from tests.conftest import PlainProgress as Quiet
 from tests.gitsession import git_session, make_repository, unique
 from tests.running import bash
-from tests.trees import everything, write
+from tests.trees import FILE, LINK, PROGRAM, everything, held, write
 
 pytestmark = pytest.mark.engine
 
@@ -230,3 +232,173 @@ def test_a_name_that_is_taken_is_told(
         assert told.code == 2 and "is a conversation about /x" in told.stderr
     finally:
         remove(f"{name}2")
+
+
+# diff and merge
+
+
+def test_diff_shows_what_is_otherwise_than_in_the_folder(
+    cli: Cli, docker: Docker, folder: Path, name: str
+) -> None:
+    lay.make(docker, name, folder, Quiet())
+    inside(name, "echo 2 >>a.txt; rm sub/b.txt; echo x >new; chmod 600 sub/c.txt; mkdir e .git")
+    shown = cli("diff", name)
+    assert shown.code == 0, shown.stderr
+    assert shown.stdout.splitlines()[1:] == [
+        "3 files, +2 -1",
+        "M  a.txt      +1",
+        "A  new        +1",
+        "D  sub/b.txt  -1",
+    ]
+    assert "⚠ with other permissions, which stay there: sub/c.txt" in shown.stderr
+    assert "⚠ an empty folder, and stays there: e" in shown.stderr
+    assert "⚠ of git, and stays there: .git" in shown.stderr
+    assert cli("diff", name, "--name-only").stdout == "a.txt\nnew\nsub/b.txt\n"
+    assert "+2\n" in cli("diff", name, "--patch", "--", "a.txt").stdout
+    data = json.loads(cli("diff", name, "--json").stdout)
+    assert [file["status"] for file in data["files"]] == ["M", "A", "D"]
+    assert data["left"]["empty"] == {"count": 1, "paths": ["e"]}
+
+
+def test_merge_brings_files_deletions_modes_and_links_and_keeps_owners(
+    cli: Cli, docker: Docker, folder: Path, name: str
+) -> None:
+    owner = (1234, 4321)
+    write(folder, {"prog": "p", "old/one": "1", "own": "o\n"})
+    os.chown(folder / "own", *owner)
+    (folder / "own").chmod(0o604)
+    lay.make(docker, name, folder, Quiet())
+    inside(
+        name,
+        "echo 2 >>a.txt; rm sub/b.txt; mkdir -p n/n; echo x >n/n/x; chmod +x prog; ln -s a.txt ln;"
+        "rm -r old; echo file >old; echo more >>own",
+    )
+    before = everything(folder)
+    told = cli("merge", name, "--dry-run")
+    assert told.code == 0 and "  deleted  sub/b.txt" in told.stdout, told.stderr
+    assert everything(folder) == before
+    refused = cli("merge", name)
+    assert refused.code == 2 and "no terminal" in refused.stderr
+    done = cli("merge", name, "--all")
+    assert done.code == 0, done.stderr
+    assert held(folder) == {
+        "a.txt": (FILE, b"a\n2\n"),
+        "sub/c.txt": (FILE, b"c\n"),
+        "n/n/x": (FILE, b"x\n"),
+        "prog": (PROGRAM, b"p"),
+        "ln": (LINK, b"a.txt"),
+        "old": (FILE, b"file\n"),
+        "own": (FILE, b"o\nmore\n"),
+    }
+    told_of = (folder / "own").stat()
+    assert (told_of.st_uid, told_of.st_gid, told_of.st_mode & 0o777) == (*owner, 0o604)
+    again = cli("merge", name, "--all")
+    assert again.code == 0 and "nothing new" in again.stdout
+
+
+def test_a_file_that_changed_in_the_folder_meanwhile_is_a_conflict_and_nothing_is_written(
+    cli: Cli, docker: Docker, folder: Path, name: str
+) -> None:
+    lay.make(docker, name, folder, Quiet())
+    inside(name, "echo theirs >>a.txt; rm sub/b.txt; echo new >new")
+    (folder / "a.txt").write_text("mine\n")
+    (folder / "sub" / "b.txt").write_text("mine too\n")
+    before = everything(folder)
+    assert "changed in the folder since, too: a.txt" in cli("diff", name).stdout
+    refused = cli("merge", name, "--all")
+    assert refused.code == 1 and "a conflict: nothing was written" in refused.stderr
+    assert "a.txt: changed here and in the session" in refused.stderr
+    assert "sub/b.txt: changed here, deleted in the session" in refused.stderr
+    assert everything(folder) == before
+
+
+def test_a_merge_that_was_is_no_change_of_the_user_s_own(
+    cli: Cli, docker: Docker, folder: Path, name: str
+) -> None:
+    """What claude goes on to write in place is on top of what the folder got."""
+    lay.make(docker, name, folder, Quiet())
+    inside(name, "echo one >>a.txt; echo new >new")
+    assert cli("merge", name, "--all").code == 0
+    inside(name, "echo two >>a.txt; echo newer >>new")
+    second = cli("merge", name, "--all")
+    assert second.code == 0, second.stderr
+    assert (folder / "a.txt").read_text() == "a\none\ntwo\n"
+    assert (folder / "new").read_text() == "new\nnewer\n"
+    # But what the user then changes is.
+    (folder / "a.txt").write_text("mine\n")
+    inside(name, "echo three >>a.txt")
+    assert cli("merge", name, "--all").code == 1
+
+
+def test_merge_can_delete_it_afterwards_unless_it_holds_more(
+    cli: Cli, docker: Docker, folder: Path, name: str
+) -> None:
+    lay.make(docker, name, folder, Quiet())
+    inside(name, "echo one >>a.txt; mkdir empty")
+    kept = cli("merge", name, "--all", "--delete")
+    assert kept.code == 0 and "is kept: it holds more" in kept.stderr
+    inside(name, "rmdir empty")
+    gone = cli("merge", name, "--all", "--delete")
+    assert (gone.code, volumes(name)) == (0, []), gone.stderr
+
+
+# Where the engine cannot lay the overlay
+
+
+@pytest.fixture
+def refusing(fake_docker: Callable[[str], str]) -> dict[str, str]:
+    """The environment of an engine that takes no overlay for a volume."""
+    real = shutil.which("docker")
+    script = (
+        f"case $* in *type=overlay*) echo 'no such device' >&2; exit 1 ;; esac\nexec {real} \"$@\""
+    )
+    return {"PATH": fake_docker(script)}
+
+
+def test_without_the_flag_the_refusal_is_told_and_nothing_is_left(
+    works: Works, name: str, refusing: dict[str, str]
+) -> None:
+    refused = works("true", **refusing)
+    assert refused.code == 1
+    assert "cannot lay an overlay over" in refused.stderr and "no such device" in refused.stderr
+    assert (
+        "hint: claude-container start NAME needs none; with --accept-privileged" in refused.stderr
+    )
+    assert volumes(name) == []
+
+
+def test_with_it_the_container_lays_the_overlay_and_claude_has_no_privilege(
+    works: Works, cli: Cli, folder: Path, name: str, refusing: dict[str, str]
+) -> None:
+    before = everything(folder)
+    command = (
+        "grep -E 'Cap(Inh|Prm|Eff|Bnd|Amb)' /proc/self/status | cut -f 2 | sort -u >caps;"
+        "ls -A /run/claude-container-lower /run/claude-container-changes >layers;"
+        "umount /workspace 2>&1 | head -n 1 >umount; echo new >a.txt; rm sub/b.txt"
+    )
+    first = works(command, "--accept-privileged", **refusing)
+    assert first.code == 0, first.stderr
+    assert "left session" in first.stderr and "5 changed files" in first.stderr
+    assert everything(folder) == before
+    shown = json.loads(cli("diff", name, "--json").stdout)
+    assert [(file["status"], file["path"]) for file in shown["files"]] == [
+        ("M", "a.txt"),
+        ("A", "caps"),
+        ("A", "layers"),
+        ("D", "sub/b.txt"),
+        ("A", "umount"),
+    ]
+    assert cli("merge", name, "--all").code == 0
+    assert (folder / "caps").read_text() == "0000000000000000\n"
+    assert (folder / "layers").read_text().split() == [
+        "/run/claude-container-changes:",
+        "/run/claude-container-lower:",
+    ]
+    assert "umount" in (folder / "umount").read_text()
+    # It goes on where it was, but again only with the flag.
+    refused = works("true")
+    assert refused.code == 1 and "--accept-privileged" in refused.stderr
+    again = works("cat a.txt >again; ls sub >>again", "--accept-privileged")
+    assert again.code == 0, again.stderr
+    assert cli("exec", name, "--", "cat", "again").stdout == "new\nc.txt\n"
+    assert cli("delete", "--force", name).code == 0 and volumes(name) == []

@@ -23,7 +23,7 @@ from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
 from claude_container.sessions import large, look, model, remove, upkeep
-from claude_container.sessions.known import Session
+from claude_container.sessions.known import NoSession, Session
 from claude_container.terminal import visible
 
 _MESSAGE = "Work that was not committed yet"
@@ -69,7 +69,14 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
 
 def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
     console = call.console
-    engine, repository, opened = session.opened(call, name, flags["engine"])
+    try:
+        engine, repository, opened = session.opened(call, name, flags["engine"])
+    except NoSession:
+        if layer := session.layer(call, name, flags["engine"]):
+            from claude_container.cli import merge_layers
+
+            return merge_layers.merge(call, *layer, flags)
+        raise
     if opened.of_folder:
         from claude_container.cli import merge_folder
 

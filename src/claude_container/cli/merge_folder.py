@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from claude_container.changes import figures, folder, risks
@@ -40,12 +41,7 @@ def merge(
 ) -> int:
     """Show what would be written into the folder, and once it is agreed to, write it."""
     console = call.console
-    for flag, why in _SENSELESS.items():
-        if flags[flag]:
-            raise UsageError(
-                f"{why}, and {opened.directory} is no git repository",
-                hint="its files change as a whole: --dry-run shows how",
-            )
+    check(flags, opened.directory)
     if flags["undo_"]:
         return _undo(console, repository, opened, flags)
     _, chosen = session.chosen(call, flags["engine"])
@@ -58,25 +54,37 @@ def merge(
             upkeep.commit_pending(engine, opened, _MESSAGE, console)
             seen = session.look_now(call, engine, repository, opened, chosen, counted=False)
     planned = record.since_last(repository, opened.name, opened.directory)
-    agreed = _shown(console, opened.name, planned, flags) and _agreed(console, planned, flags)
-    if agreed and not flags["dry_run"]:
+    resolving = f"claude-container push {opened.name} brings your files in there, for Claude to"
+    can = shown(console, planned, flags, f"{resolving} resolve it")
+    is_agreed = can and agreed(console, planned, flags)
+    if is_agreed and not flags["dry_run"]:
         if planned.rows:
             record.begin(repository, opened.name, planned)
             folder.carry_out(planned)
         record.finish(repository, opened.name, planned.head)
-        console.done(_outcome(planned))
+        console.done(outcome(planned))
     look.count(repository, opened, seen)
     if flags["as_json"]:
-        _write_json(console, planned, written=agreed and not flags["dry_run"])
+        write_json(console, planned, written=is_agreed and not flags["dry_run"])
     if planned.conflicts and not flags["dry_run"]:
         return 1
-    if agreed and flags["delete"]:
+    if is_agreed and flags["delete"]:
         shared.delete(console, engine, repository, opened)
     return 0
 
 
-def _shown(console: Console, name: str, planned: Plan, flags: dict[str, Any]) -> bool:
-    """Show a plan; tell whether it can be carried out."""
+def check(flags: dict[str, Any], directory: Path) -> None:
+    """Raise UsageError for a flag that is about commits."""
+    for flag, why in _SENSELESS.items():
+        if flags[flag]:
+            raise UsageError(
+                f"{why}, and {directory} is no git repository",
+                hint="its files change as a whole: --dry-run shows how",
+            )
+
+
+def shown(console: Console, planned: Plan, flags: dict[str, Any], hint: str) -> bool:
+    """Show a plan; tell whether it can be carried out. `hint` is for a conflict."""
     if not flags["as_json"]:
         for line in _lines(planned):
             console.answer(line)
@@ -89,12 +97,11 @@ def _shown(console: Console, name: str, planned: Plan, flags: dict[str, Any]) ->
         for row in rows.splitlines():
             console.warn(f"would conflict: {row}")
         return False
-    hint = f"claude-container push {name} brings your files in there, for Claude to resolve it"
     console.error(ClaudeContainerError("a conflict: nothing was written", evidence=rows, hint=hint))
     return False
 
 
-def _agreed(console: Console, planned: Plan, flags: dict[str, Any]) -> bool:
+def agreed(console: Console, planned: Plan, flags: dict[str, Any]) -> bool:
     """Whether it is to be written: a question on a terminal, and one more for what is risky."""
     if not planned.rows:
         return True
@@ -122,7 +129,7 @@ def _undo(console: Console, repository: Repository, opened: Session, flags: dict
     if seen := figures.read(repository, opened.name):
         look.count(repository, opened, seen)
     if flags["as_json"]:
-        _write_json(console, planned, written=True)
+        write_json(console, planned, written=True)
     console.done(f"{visible(str(planned.folder))} is as it was before the last merge")
     return 0
 
@@ -149,7 +156,8 @@ def _files(count: int) -> str:
     return f"{count} file" if count == 1 else f"{count} files"
 
 
-def _outcome(planned: Plan) -> str:
+def outcome(planned: Plan) -> str:
+    """What was written, by count."""
     where = table.short_path(str(planned.folder))
     if not planned.rows:
         return f"{where} stays as it is"
@@ -161,8 +169,9 @@ def _outcome(planned: Plan) -> str:
 _ORDER = ("added", "changed", "merged", "mode", "deleted")
 
 
-def _write_json(console: Console, planned: Plan, *, written: bool) -> None:
-    shown = {
+def write_json(console: Console, planned: Plan, *, written: bool) -> None:
+    """The plan, and whether it was carried out."""
+    answer = {
         "folder": str(planned.folder),
         "written": written and bool(planned.rows),
         "files": [{"path": row.path, "how": _how(row)} for row in planned.rows],
@@ -170,4 +179,4 @@ def _write_json(console: Console, planned: Plan, *, written: bool) -> None:
         "already": planned.already,
         "left": list(planned.left),
     }
-    console.answer(json.dumps(shown, indent=2))
+    console.answer(json.dumps(answer, indent=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Mapping
@@ -226,11 +227,21 @@ def layers(laid_by: str) -> tuple[str, ...]:
     return model.LOWER, model.CHANGES, model.WORKSPACE, laid_by
 
 
-def _run(engine: Engine, container: str) -> None:
+def record(engine: Engine, name: str, brought: Mapping[str, str]) -> None:
+    """Note in the layer of changes which ids the folder got of which paths, by a merge."""
+    rows = [os.fsencode(f"{id} {path}") + b"\0" for path, id in brought.items()]
+    spec = container(name, "brought", mounts=(overlay.changes(name),))
+    with tempfile.TemporaryFile() as file:
+        file.writelines(rows)
+        file.seek(0)
+        _run(engine, engine.create(spec), file.fileno())
+
+
+def _run(engine: Engine, container: str, stdin: int = NOTHING) -> None:
     said = bytearray()
     code = None
     try:
-        streams = Streams(stdin=NOTHING, stdout=said.extend, stderr=said.extend)
+        streams = Streams(stdin=stdin, stdout=said.extend, stderr=said.extend)
         code = workspace.attach(engine, container, streams).code
     finally:
         if code != 0:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container import host, images
+from claude_container.clone import folder
 from claude_container.engines.base import Bind, Engine, EngineError, VolumeMount
 from claude_container.errors import ClaudeContainerError
-from claude_container.git import Repository, git
+from claude_container.git import Repository
 from claude_container.process import ProcessError
 from claude_container.sessions import lay, overlay, transport
 from claude_container.sessions.overlay import Overlay
@@ -56,7 +57,15 @@ class Layered:
     @property
     def changed(self) -> tuple[str, ...]:
         """The paths that differ, as bytes of the host's; they are an agent's."""
-        words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", self.now, self.head)
+        return self._differ(self.now, self.head)
+
+    @property
+    def moved_on(self) -> tuple[str, ...]:
+        """The paths that changed in the folder after they had in the session."""
+        return self._differ(self.now, self.base)
+
+    def _differ(self, old: str, new: str) -> tuple[str, ...]:
+        words = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)
         shown = self.repository.git(*words, timeout=None).stdout
         return tuple(os.fsdecode(path) for path in shown.split(b"\0") if path)
 
@@ -79,10 +88,8 @@ def look(
         )
     if not found.directory.is_dir():
         raise CannotLook(f"session {found.name} works on {found.directory}, which is gone")
-    with tempfile.TemporaryDirectory(prefix="layers-", dir=host.cache_dir()) as folder:
-        git("init", "--quiet", "--bare", "--template=", cwd=Path(folder))
-        top = Path(folder)
-        repository = Repository(top=top, git_dir=top, common=top, branch=None, head=None)
+    with tempfile.TemporaryDirectory(prefix="layers-", dir=host.cache_dir()) as temporary:
+        repository = folder.scratch(Path(temporary) / "git", found.directory)
         _fetch(engine, repository, found, progress, limits)
         sides = [repository.commit(f"refs/layers/{side}") for side in ("now", "base", "head")]
         now, base, head = sides

@@ -216,6 +216,12 @@ def remove(engine: Engine, repository: Repository | None, session: Session) -> N
         discard(engine, repository, session.name, [volume, model.state_volume(session.name)])
 
 
+def remove_overlay(engine: Engine, found: Overlay) -> None:
+    """Remove a session of --dir, whatever it holds. Raises SessionBusy, EngineError."""
+    with hold(engine, found.name, model.changes_volume(found.name)):
+        discard(engine, None, found.name, [*found.volumes, model.state_volume(found.name)])
+
+
 def discard(
     engine: Engine, repository: Repository | None, name: str, volumes: Sequence[str]
 ) -> None:
