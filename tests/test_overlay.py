@@ -400,5 +400,6 @@ def test_with_it_the_container_lays_the_overlay_and_claude_has_no_privilege(
     assert refused.code == 1 and "--accept-privileged" in refused.stderr
     again = works("cat a.txt >again; ls sub >>again", "--accept-privileged")
     assert again.code == 0, again.stderr
-    assert cli("exec", name, "--", "cat", "again").stdout == "new\nc.txt\n"
+    shown = cli("exec", name, "--", "cat", "again")
+    assert shown.stdout == "new\nc.txt\n", shown.stderr
     assert cli("delete", "--force", name).code == 0 and volumes(name) == []

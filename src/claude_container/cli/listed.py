@@ -13,7 +13,7 @@ from claude_container.sessions.asking import Listed
 from claude_container.sessions.listing import CONVERSATION, ORIGINAL, OVERLAY, SESSION, Entry
 
 _HEADINGS = {
-    OVERLAY: "Layers over a directory (claude-container --dir DIRECTORY -s NAME, deprecated):",
+    OVERLAY: "Layers over a directory (claude-container --dir PATH --session NAME):",
     CONVERSATION: "Conversations about a directory (claude-container --session NAME):",
     ORIGINAL: "Of the original claude-container, which says no more of them:",
 }

@@ -24,6 +24,8 @@ fail() {
 if [ -n "$overlay" ]; then
     /bin/sh "$here/overlay" "$lower" "$changes" "$workspace" "$overlay" enter ||
         fail "the overlay is not there" "was the session just deleted? begin it again"
+    # We stand in what it was laid over.
+    cd "$workspace"
 fi
 
 # The id in here that is the host user's own: rootless engines map it to 0, most
