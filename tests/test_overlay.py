@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.gitsession import git_session, make_repository, unique
 from tests.running import bash
 from tests.test_cleanup import Only
 from tests.test_cleanup import only as only
+from tests.test_start_cut_short import _WRAPPER as WRAPPER
 from tests.trees import FILE, LINK, PROGRAM, everything, held, write
 
 pytestmark = pytest.mark.engine
@@ -405,3 +407,30 @@ def test_with_it_the_container_lays_the_overlay_and_claude_has_no_privilege(
     shown = cli("exec", name, "--", "cat", "again")
     assert shown.stdout == "new\nc.txt\n", shown.stderr
     assert cli("delete", "--force", name).code == 0 and volumes(name) == []
+
+
+# Cut short
+
+
+@pytest.mark.parametrize("at", range(3, 14))
+def test_a_launcher_that_is_killed_leaves_nothing_half_made(
+    cli: Cli, folder: Path, name: str, docker: Docker, tmp_path: Path, at: int
+) -> None:
+    """After each of its calls; which of them are side by side is a matter of chance."""
+    bin, calls = tmp_path / "bin", tmp_path / "calls"
+    for made in (bin, calls):
+        made.mkdir()
+    (bin / "docker").write_text(WRAPPER.format(docker=shutil.which("docker")))
+    (bin / "docker").chmod(0o755)
+    env = {"PATH": f"{bin}:{os.environ['PATH']}", "CALLS": str(calls), "AT": str(at)}
+    key = ("--env", "ANTHROPIC_API_KEY=x", "--network", "none")
+    killed = cli("--dir", str(folder), "-s", name, *key, WHAT="after", **env)
+    assert killed.code == -signal.SIGKILL
+    listed = cli("list", "--quiet")  # which clears away what is left
+    found = overlay.find(docker, name)
+    assert (name in listed.stdout.split()) == (found is not None)
+    state = model.state_volume(name)
+    if found is None:
+        assert set(volumes(name)) <= {state}
+    made = lay.make(docker, name, folder, Quiet())
+    assert inside(name, "cat a.txt") == "a\n" and made.laid_by == model.ENGINE

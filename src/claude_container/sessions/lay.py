@@ -113,12 +113,12 @@ def _lay(
     accept: bool,
 ) -> str:
     """Make the volume that is seen, and try it; return who lays the overlay."""
-    volume = model.merged_volume(name)
+    volume, path = model.merged_volume(name), _place(engine, name, directory)
     said = {**labels, model.KIND: model.MERGED_KIND}
     try:
-        options = _options(engine, name, directory)
+        options = _options(engine, directory, path)
         engine.create_volume(volume, {**said, model.LAID_BY: model.ENGINE}, options)
-        _try(engine, name, directory, model.ENGINE, progress)
+        _try(engine, name, directory, model.ENGINE, labels, progress)
         return model.ENGINE
     except _NO_ENGINE:
         raise
@@ -127,7 +127,7 @@ def _lay(
         if not accept:
             raise not_accepted(directory, refused.evidence or refused.what) from refused
     engine.create_volume(volume, {**said, model.LAID_BY: model.CONTAINER}, {})
-    _try(engine, name, directory, model.CONTAINER, progress)
+    _try(engine, name, directory, model.CONTAINER, labels, progress)
     return model.CONTAINER
 
 
@@ -154,13 +154,18 @@ def not_accepted(directory: Path, why: str = "") -> CannotLay:
     )
 
 
-def _options(engine: Engine, name: str, directory: Path) -> dict[str, str]:
-    """What the engine's local driver is told. Raises CannotLay for layers within each other."""
+def _place(engine: Engine, name: str, directory: Path) -> str:
+    """Where the layer of changes lies. Raises CannotLay for layers within each other."""
     path = engine.volume_path(model.changes_volume(name))
     if path is None:
         raise CannotLay(f"there is no volume {model.changes_volume(name)} any more")
     if PurePath(path).is_relative_to(directory) or directory.is_relative_to(path):
         raise CannotLay(f"{directory} holds the engine's volumes, or lies in one")
+    return path
+
+
+def _options(engine: Engine, directory: Path, path: str) -> dict[str, str]:
+    """What the engine's local driver is told."""
     layers = [f"lowerdir={escaped(str(directory))}"]
     layers += [f"upperdir={escaped(path)}/upper", f"workdir={escaped(path)}/work"]
     # A user namespace may write no attribute of the name trusted.* (Linux 5.11).
@@ -174,13 +179,25 @@ def escaped(path: str) -> str:
 
 
 def _try(
-    engine: Engine, name: str, directory: Path, laid_by: str, progress: images.Progress
+    engine: Engine,
+    name: str,
+    directory: Path,
+    laid_by: str,
+    labels: Mapping[str, str],
+    progress: images.Progress,
 ) -> None:
     """Lay the overlay once, and look at it. Raises CannotLay, EngineError."""
     mounts: tuple[Bind | VolumeMount, ...] = (overlay.lower(directory), overlay.merged(name))
     if laid_by == model.CONTAINER:
         mounts += (overlay.changes(name),)
-    tried = container(name, "check", mounts=mounts, laid_by=laid_by)
+    tried = container(
+        name,
+        "check",
+        mounts=mounts,
+        laid_by=laid_by,
+        kind=model.CREATE_KIND,
+        labels={model.LAUNCH: labels[model.LAUNCH]},
+    )
     _run(engine, workspace.create(engine, tried, progress))
 
 
