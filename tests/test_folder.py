@@ -32,7 +32,7 @@ class Desk:
 
     def __init__(self, above: Path) -> None:
         self.folder = above / "folder"
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         self.repository: Repository = keeping.scratch(above / "scratch", self.folder)
 
     def write(self, path: str, content: str | None, *, mode: int | None = None) -> None:
@@ -129,7 +129,7 @@ def edits(draw: st.DrawFn) -> Edits:
         st.tuples(st.just("move"), st.sampled_from(NAMES)),
         st.tuples(st.just("write"), contents()),
     )
-    some = st.lists(st.tuples(st.sampled_from(NAMES), ways), max_size=4)
+    some = st.lists(st.tuples(st.sampled_from((*NAMES, "a", "a", "a", "a")), ways), max_size=4)
     return [(path, way, value) for path, (way, value) in draw(some)]
 
 

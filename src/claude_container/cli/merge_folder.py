@@ -130,7 +130,7 @@ def _undo(console: Console, repository: Repository, opened: Session, flags: dict
         look.count(repository, opened, seen)
     if flags["as_json"]:
         write_json(console, planned, written=True)
-    console.done(f"{visible(str(planned.folder))} is as it was before the last merge")
+    console.done(f"the last merge into {table.short_path(str(planned.folder))} is taken back")
     return 0
 
 

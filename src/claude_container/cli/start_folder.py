@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from claude_container.clone import packing
 from claude_container.clone.folder import Taken
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
-from claude_container.errors import UsageError
+from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.sessions import create as making
 from claude_container.terminal import visible
 
@@ -28,6 +29,11 @@ _SENSELESS = {
 def check(directory: Path, flags: dict[str, Any]) -> None:
     """Raise UsageError where no session can be made of a folder, or not like that."""
     settings.check_workspace(directory)
+    if os.path.lexists(directory / ".git"):
+        raise ClaudeContainerError(
+            f"there is a .git in {directory}, but git finds no repository there",
+            hint="git status says why; to go without, move .git away",
+        )
     cache = host.cache_dir()
     if cache and host.holds(directory, cache.resolve()):
         raise UsageError(f"{directory} holds claude-container's own files")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from claude_container.clone.opened import BARE, FILE, LINK, PROGRAM, Entry, kind
+from claude_container.clone.opened import BARE, Entry, kind
 from claude_container.git import Repository, git
 
 # What is made anew where it is needed, and what other systems keep of themselves: it neither
@@ -26,7 +25,13 @@ LEFT_OUT = (
 STAGING = ".claude-container-"  # of folders in which a merge prepares files (changes/folder)
 # Above all that a tree says of itself (gitattributes(5)).
 _AS_IT_IS = "* -text -eol -ident -filter -working-tree-encoding !merge !diff\n"
-_QUICKLY = ("-c", "core.looseCompression=1", "-c", "core.fsync=none")
+_OTHERS = ("ls-files", "-z", "--others", "--exclude-standard")
+# Every file goes into one pack at once, as git does it with large ones: a file each takes
+# ten times as long.
+_ADDING = (
+    *("-c", "core.bigFileThreshold=1", "-c", "pack.compression=1", "-c", "core.fsync=none"),
+    *("-c", "core.safecrlf=false", "-c", "core.splitIndex=false", "-c", "add.ignoreErrors=false"),
+)
 
 
 def scratch(git_dir: Path, folder: Path) -> Repository:
@@ -73,55 +78,43 @@ class Taken:
 
 def take(repository: Repository, folder: Path) -> Taken:
     """All of a folder but what a .gitignore in it, the user's own and LEFT_OUT name."""
-    listed = _listed(repository, folder)
-    ignored = _listed(repository, folder, "--ignored", "--directory")
-    nested = [path for path in listed if path.endswith("/")]
-    odd, bare = _odd(folder, {path.rstrip("/") for path in (*ignored, *nested)})
-    nested += bare
-    files, links, total = {}, {}, 0
-    for path in listed:
-        if path.endswith("/") or path in odd or path.startswith(tuple(bare)):
-            continue
-        told = os.lstat(folder / path)
-        total += told.st_size
-        if stat.S_ISLNK(told.st_mode):
-            links[path] = os.fsencode(os.readlink(folder / path))
-        else:
-            files[path] = PROGRAM if told.st_mode & 0o100 else FILE
-    entries = dict(zip(files, _stored(repository, folder, list(files)), strict=True))
-    entries = {path: Entry(files[path], entry.id) for path, entry in entries.items()}
-    with tempfile.TemporaryDirectory(prefix="claude-container-") as temporary:
-        names = [str(at) for at in range(len(links))]
-        for name, target in zip(names, links.values(), strict=True):
-            Path(temporary, name).write_bytes(target)
-        kept = _stored(repository, Path(temporary), names)
-        entries |= {p: Entry(LINK, e.id) for p, e in zip(links, kept, strict=True)}
+    ignored = _git(repository, folder, *_OTHERS, "--ignored", "--directory")
+    odd, nested = _odd(folder, {path.rstrip("/") for path in ignored})
+    without = "".join(f":(top,exclude,literal){path}\0" for path in (*odd, *nested))
+    with index(repository) as env:
+        words = ("add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul")
+        _git(repository, folder, *_ADDING, *words, input=f":/\0{without}", env=env)
+        files = _git(repository, folder, "ls-files", "-z", env=env)
+        id = repository.git("write-tree", env=env).text
+    size = sum(os.lstat(folder / path).st_size for path in files)
     rows = tuple(f"{path} {why}" for path, why in sorted(odd.items()))
-    return Taken(
-        tree(repository, entries),
-        len(entries),
-        total,
-        tuple(ignored),
-        tuple(path.rstrip("/") for path in nested),
-        rows,
-    )
+    return Taken(id, len(files), size, tuple(ignored), tuple(nested), rows)
 
 
-def _listed(repository: Repository, folder: Path, *words: str) -> list[str]:
-    shown = git(
+def _git(
+    repository: Repository,
+    folder: Path,
+    *words: str,
+    input: str | None = None,
+    env: Mapping[str, str | None] | None = None,
+) -> list[str]:
+    """git in a folder whose own settings do not count: the paths that it prints."""
+    done = git(
         *(f"--git-dir={repository.git_dir}", f"--work-tree={folder}"),
-        *("-c", "core.ignorecase=false", "-c", "core.quotePath=false"),
-        *("ls-files", "-z", "--others", "--exclude-standard", *words),
+        *("-c", "core.symlinks=true", "-c", "core.fileMode=true"),
+        *words,
         cwd=folder,
+        input=None if input is None else os.fsencode(input),
+        env=env,
         timeout=None,
     )
-    return [os.fsdecode(path) for path in shown.stdout.split(b"\0") if path]
+    return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path]
 
 
 def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str]]:
-    """What cannot come along, with why; and bare repositories, which would run what they say."""
+    """What cannot come along, with why; and git repositories: bare and broken ones, too."""
     odd: dict[str, str] = {}
-    bare: list[str] = []
+    nested: list[str] = []
     waiting = [""]
     while waiting:
         at = waiting.pop()
@@ -131,12 +124,13 @@ def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str]]:
         except OSError as error:
             odd[at or "."] = f"cannot be read: {error.strerror}"
             continue
-        if at and {entry.name for entry in entries} >= BARE:
-            bare.append(f"{at}/")
+        names = {entry.name for entry in entries}
+        if at and (".git" in names or names >= BARE):
+            nested.append(at)
             continue
         for entry in entries:
             path = f"{at}/{entry.name}".lstrip("/")
-            if path in without or entry.name == ".git":
+            if path in without or path == ".git":
                 continue
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
@@ -145,27 +139,7 @@ def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str]]:
                     odd[path] = "cannot be read"
             elif not entry.is_symlink():
                 odd[path] = f"is a {kind(entry.stat(follow_symlinks=False).st_mode)}"
-    return odd, bare
-
-
-def _stored(repository: Repository, folder: Path, paths: Sequence[str]) -> list[Entry]:
-    """Store files, byte for byte."""
-    rows: dict[str, str] = {}
-    # git reads a path a line.
-    plain = [path for path in paths if "\n" not in path]
-    said = git(
-        *(f"--git-dir={repository.git_dir}", *_QUICKLY),
-        *("hash-object", "-w", "--no-filters", "--stdin-paths"),
-        cwd=folder,
-        # A quote at the beginning would be git's own.
-        input=b"".join(b"./" + os.fsencode(path) + b"\n" for path in plain),
-        timeout=None,
-    )
-    rows.update(zip(plain, said.text.split(), strict=True))
-    for path in paths:
-        if path not in rows:
-            rows[path] = store(repository, (folder / path).read_bytes())
-    return [Entry(FILE, rows[path]) for path in paths]
+    return odd, nested
 
 
 def store(repository: Repository, content: bytes) -> str:

@@ -7,6 +7,7 @@ that came since the session began: what the folder has already is then found by 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -26,7 +27,31 @@ from claude_container.refs import our_ref
 def since_last(repository: Repository, session: str, folder: Path) -> Plan:
     """The plan to bring what is new in a session, as the last look found it. Raises Refused."""
     where = own.refs(repository, session)
-    return plan(folder, repository, own.left(repository, where) or where.base, where.head)
+    left = own.left(repository, where) or where.base
+    if undo := _cut_short(repository, session):
+        left = _put_already(repository, undo, folder, left)
+    return plan(folder, repository, left, where.head)
+
+
+def _cut_short(repository: Repository, session: str) -> str | None:
+    """The record of a merge that did not come to its end."""
+    refs = repository.refs(our_ref(session, "").rstrip("/"))
+    undo = refs.get(our_ref(session, "undo"))
+    begun_from = _told(repository, undo)["base"] if undo else None
+    return undo if begun_from == refs[our_ref(session, "base")] else None
+
+
+def _put_already(repository: Repository, undo: str, folder: Path, left: str) -> str:
+    """A tree with what such a merge has put in place: the session's own work, not the user's."""
+    old, new = _entries(repository, undo), _entries(repository, f"{undo}^1")
+    theirs = _entries(repository, _told(repository, undo)["head"])
+    put: dict[str, Entry | None] = {}
+    with Opened(folder) as place:
+        for path in old.keys() | new.keys():
+            with contextlib.suppress(Blocked):
+                if place.entry(path) == new.get(path) != old.get(path):
+                    put[path] = theirs.get(path)
+    return keeping.tree(repository, put, left)
 
 
 def begin(repository: Repository, session: str, planned: Plan) -> None:
@@ -34,18 +59,18 @@ def begin(repository: Repository, session: str, planned: Plan) -> None:
 
     One that did not come to its end and what completes it are one merge.
     """
-    base, undo = our_ref(session, "base"), our_ref(session, "undo")
-    refs = repository.refs(our_ref(session, "").rstrip("/"))
-    before, after = planned.trees()
-    if undo in refs and _told(repository, refs[undo])["base"] == refs[base]:
-        old, new = _entries(repository, f"{undo}^{{tree}}"), _entries(repository, f"{undo}^1")
-        before = keeping.tree(repository, {**_entries(repository, before), **old})
-        after = keeping.tree(repository, {**new, **_entries(repository, after)})
-    told = json.dumps({"base": refs[base], "head": planned.head})
-    left = keeping.commit(repository, after, told, WHO)
-    pins = dict.fromkeys([left, refs[base], planned.head])
-    made = keeping.commit(repository, before, told, WHO, *pins)
-    repository.update_refs({undo: made})
+    base = repository.commit(our_ref(session, "base")) or ""
+    old = {row.path: row.old for row in planned.rows}
+    new = {row.path: row.new for row in planned.rows}
+    if undo := _cut_short(repository, session):
+        first, then = _entries(repository, undo), _entries(repository, f"{undo}^1")
+        new = {**dict.fromkeys(first), **then, **new}
+        old = {**old, **dict.fromkeys(then), **first}
+    told = json.dumps({"base": base, "head": planned.head})
+    left = keeping.commit(repository, keeping.tree(repository, new), told, WHO)
+    pins = dict.fromkeys([left, base, planned.head])
+    made = keeping.commit(repository, keeping.tree(repository, old), told, WHO, *pins)
+    repository.update_refs({our_ref(session, "undo"): made})
 
 
 def current(repository: Repository, session: str, folder: Path, who: tuple[str, str]) -> str | None:
