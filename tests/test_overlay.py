@@ -426,11 +426,10 @@ def test_a_launcher_that_is_killed_leaves_nothing_half_made(
     key = ("--env", "ANTHROPIC_API_KEY=x", "--network", "none")
     killed = cli("--dir", str(folder), "-s", name, *key, WHAT="after", **env)
     assert killed.code == -signal.SIGKILL
-    listed = cli("list", "--quiet")  # which clears away what is left
-    found = overlay.find(docker, name)
-    assert (name in listed.stdout.split()) == (found is not None)
-    state = model.state_volume(name)
-    if found is None:
-        assert set(volumes(name)) <= {state}
+    # The first clears away what is left, unless another command on this engine is about to.
+    for _ in range(2):
+        assert cli("list").code == 0
+    if overlay.find(docker, name) is None:
+        assert set(volumes(name)) <= {model.state_volume(name)}
     made = lay.make(docker, name, folder, Quiet())
     assert inside(name, "cat a.txt") == "a\n" and made.laid_by == model.ENGINE

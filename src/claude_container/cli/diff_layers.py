@@ -61,7 +61,7 @@ def diff(call: Call, engine: Engine, found: Overlay, shown: str | None, *, null:
 
 def _all(found: Overlay, seen: Layered, files: Sequence[File]) -> Iterator[str]:
     yield f"session {found.name}, over {visible(table.short_path(str(found.directory)))}"
-    yield _totals(files)
+    yield _totals(files) if files else "nothing that its folder does not have"
     yield from shared.files_in_rows(files, shared.LISTED)
     for path in seen.moved_on[: shared.LISTED]:
         yield f"⚠ changed in the folder since, too: {visible(path)}"

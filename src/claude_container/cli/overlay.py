@@ -42,6 +42,8 @@ def run(call: Call, flags: dict[str, Any], dockerfile: str | None) -> int:
                 )
         else:
             lay.checked(found, accept=flags["accept_privileged"])
+        if planned.streams.tty:
+            call.console.doing(f"Claude works on a layer over {directory}, which stays as it is")
         code = enter.enter(engine, _with(call, planned, found, flags), call.console)
     _summary(call, engine, found, flags)
     return code
@@ -116,12 +118,13 @@ def _summary(call: Call, engine: Engine, found: Overlay, flags: dict[str, Any]) 
             call.console.task(f"looking at session {found.name}", quiet=True),
             layered.look(engine, found, call.console, limits=session.limits(chosen)) as seen,
         ):
-            count = len(seen.changed)
+            count, stays = len(seen.changed), bool(seen.left)
     except ClaudeContainerError as error:
         call.console.warn(f"cannot look at session {found.name}: {error.what}")
         return
     files = "changed file" if count == 1 else "changed files"
-    call.console.done(f"left session {found.name}: {count} {files}")
     name, folder = found.name, shlex.quote(str(found.directory))
-    call.console.hint(f"claude-container diff {name} shows it, merge {name} brings it")
+    call.console.done(f"left session {name}: {count} {files}")
+    if count or stays:
+        call.console.hint(f"claude-container diff {name} shows it, merge {name} brings it")
     call.console.hint(f"claude-container --dir {folder} -s {name} goes on with it")
