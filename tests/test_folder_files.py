@@ -18,7 +18,7 @@ from claude_container.changes.folder import Incomplete, carry
 from claude_container.changes.taken import Refused
 from claude_container.clone import folder as keeping
 from tests.test_folder import Desk, Files, put
-from tests.trees import FILE, LINK, untouched
+from tests.trees import FILE, LINK, PROGRAM, untouched
 
 pytestmark = pytest.mark.git
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -85,6 +85,32 @@ def test_folders_that_a_deletion_leaves_empty_go_and_others_stay(desk: Desk) -> 
     desk.merge(desk.tree(files), desk.tree({}))
     assert sorted(os.listdir(desk.folder)) == ["empty", "f"]
     assert os.listdir(desk.folder / "f") == ["mine"]
+
+
+def test_both_sides_changes_of_a_file_are_merged_also_where_one_renamed_it(desk: Desk) -> None:
+    lines = [f"{number}\n" for number in range(20)]
+    theirs, mine = lines[:2] + ["theirs\n"] + lines[3:], [*lines[:-2], "mine\n"]
+    base = desk.tree({"a": "".join(lines), "b": "".join(reversed(lines)), "c": "c\n"})
+    desk.lay({"a": "".join(mine), "b": "!" + "".join(reversed(lines)), "own": "own\n"})
+    desk.write("b", "!" + "".join(reversed(mine)))
+    head = desk.tree({"moved": "".join(theirs), "b": "".join(reversed(theirs)), "c": "2\n"})
+    assert "c deleted here, changed in the session" in refused(desk, base, head)
+    desk.lay({"c": "c\n"})
+    planned = desk.merge(base, head)
+    both = theirs[:-2] + ["mine\n"]
+    how = {row.path: (row.how, row.merged) for row in planned.rows}
+    assert how == {
+        "a": ("deleted", False),
+        "b": ("changed", True),
+        "c": ("changed", False),
+        "moved": ("added", True),
+    }
+    assert desk.held() == {
+        "b": (PROGRAM, f"!{''.join(reversed(both))}".encode()),
+        "c": (FILE, b"2\n"),
+        "moved": (FILE, "".join(both).encode()),
+        "own": (FILE, b"own\n"),
+    }
 
 
 # What would lead out of the folder, or over what is the user's own

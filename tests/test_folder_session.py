@@ -137,6 +137,20 @@ def test_a_home_is_refused(cli: Cli, home: Path, name: str) -> None:
     assert GitSession(name, home).volumes() == []
 
 
+def test_a_folder_that_is_too_large_is_refused(
+    cli: Cli, folder: Path, name: str, home: Path
+) -> None:
+    write(home, {".config/claude-container/config.toml": 'fetch_limit = "1m"\n'})
+    (folder / "sparse").write_bytes(b"")
+    os.truncate(folder / "sparse", 3 << 30)
+    refused = cli("start", name, "--no-enter", cwd=folder)
+    assert refused.code == 1 and "holds 3.2 GB, and 0.0 GB are allowed" in refused.stderr
+    assert "fetch_limit" in refused.stderr
+    assert scratch(GitSession(name, folder)) == GitSession(name, folder).volumes() == []
+    write(folder, {".gitignore": "sparse\n"})
+    assert cli("start", name, "--no-enter", cwd=folder).code == 0
+
+
 def test_a_making_that_fails_leaves_nothing(
     cli: Cli, folder: Path, name: str, tmp_path: Path
 ) -> None:
@@ -322,6 +336,20 @@ def test_merge_tells_scripts_what_it_did(cli: Cli, session: GitSession) -> None:
 # The other verbs
 
 
+def test_a_git_that_refuses_bare_repositories_is_told_which_it_is(
+    cli: Cli, folder: Path, home: Path
+) -> None:
+    write(home, {".gitconfig": "[safe]\n\tbareRepository = explicit\n"})
+    with git_session(cli, folder) as session:
+        session.commit("a.txt", "2", "Change")
+        for words in (["diff", "--patch"], ["merge", "--auto"], ["push"], ["merge", "--undo"]):
+            done = cli(words[0], session.name, *words[1:], cwd=folder)
+            assert done.code == 0, done.stderr
+        row = next(r for r in json.loads(cli("list", "--json").stdout) if r["name"] == session.name)
+        assert row["commits"] == 1
+        assert cli("delete", "--force", session.name, cwd=folder).code == 0
+
+
 def test_diff_shows_and_chooses(cli: Cli, session: GitSession) -> None:
     folder = session.repository
     session.commit("d/e/x", "2", "Change")
@@ -386,7 +414,7 @@ def test_a_command_runs_in_it(cli: Cli, session: GitSession, tmp_path: Path) -> 
     assert (ran.code, ran.stdout) == (0, "a\n"), ran.stderr
 
 
-def test_the_base_cannot_be_moved_from_inside(cli: Cli, session: GitSession) -> None:
+def test_the_base_cannot_be_moved_from_inside(cli: Cli, session: GitSession, home: Path) -> None:
     """A history of its own, with what we keep thrown away: the label's commit is fetched by id."""
     folder = session.repository
     base = session.inside("git rev-parse HEAD").strip()
@@ -401,4 +429,9 @@ def test_the_base_cannot_be_moved_from_inside(cli: Cli, session: GitSession) -> 
     session.inside("git reflog expire --expire=now --all; git gc -q --prune=now")
     shutil.rmtree(known._scratches())
     lost = cli("merge", session.name, "--dry-run", cwd=folder)
-    assert lost.code == 1 and "Traceback" not in lost.stderr
+    assert lost.code == 1 and "neither in it any more nor here" in lost.stderr
+    assert base in lost.stderr
+    env = {**clean_environment(home), "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}"}
+    argv = ["git", "clone", "--quiet", f"claude-container::{session.name}", str(folder / "all")]
+    subprocess.run(argv, env=env, check=True, capture_output=True)
+    assert (folder / "all" / "a.txt").read_text() == "2\n"

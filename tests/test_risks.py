@@ -313,6 +313,25 @@ def test_links_that_change_what_they_are(host: Host) -> None:
     assert ("config", "tools", True) in rows(found)
 
 
+@pytest.mark.parametrize("at", ["", "x/", "x/y/"])
+@pytest.mark.parametrize("last", ["HEAD", "config", "head", "Config"])
+def test_a_folder_that_git_takes_for_a_repository_needs_a_yes(
+    host: Host, at: str, last: str
+) -> None:
+    names = {"head": "HEAD", "config": "config", "objects/x": "objects/x", "refs/x": "refs/x"}
+    names[last.lower()] = last
+    whole = {f"{at}{name}": "x" for name in names.values()}
+    last_of_all = {path: text for path, text in whole.items() if path != f"{at}{last}"}
+    assert (
+        "hooks",
+        at.rstrip("/") or ".",
+        True,
+    ) in rows(host.risks(whole, last_of_all))
+    # As it was before is no risk, and neither is a part of one.
+    assert rows(host.risks({**whole, "other": "x"}, whole)) == []
+    assert host.risks({path: text for path, text in whole.items() if "refs" not in path}) == []
+
+
 def test_new_programs(host: Host) -> None:
     old: Tree = {"a": "x", "b": (PROGRAM, "x"), "c": (PROGRAM, "x")}
     new: Tree = {"a": (PROGRAM, "x"), "b": (PROGRAM, "y"), "c": "x", "d": (PROGRAM, "x")}

@@ -24,6 +24,8 @@ _KEPT = {
 HELPER = "git-remote-claude-container"
 # No hook runs: what comes out of a session may lie where core.hooksPath points.
 _ALWAYS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
+# For a repository that was named, not come upon: users may have git refuse bare ones.
+NAMED = ("-c", "safe.bareRepository=all")
 # What a user's own diff may look like, and who shows it.
 _SHOWN = frozenset({"GIT_PAGER", "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS"})
 
@@ -68,7 +70,7 @@ def git(
 
 def show(*args: str, cwd: Path) -> Attached:
     """Run git on the user's own terminal, with pager, colours and language as they set them."""
-    return process.attach(["git", *_ALWAYS, *args], cwd=cwd, env=_environment(keep=_SHOWN))
+    return process.attach(["git", *_ALWAYS, *NAMED, *args], cwd=cwd, env=_environment(keep=_SHOWN))
 
 
 def _environment(keep: frozenset[str] = frozenset()) -> dict[str, str | None]:
@@ -115,8 +117,9 @@ class Repository:
         pass_fds: Sequence[int] = (),
         finish: float = 5.0,
     ) -> Completed:
-        """git(), at the root of the working tree."""
+        """git(), at the root of the working tree, or where there is none in the git folder."""
         return git(
+            *(NAMED if self.top == self.git_dir else ()),
             *args,
             cwd=self.top,
             check=check,

@@ -65,6 +65,7 @@ def find(repository: Repository, old: str, new: str) -> list[Risk]:
     rows += _of_contents(repository, changes, mine)
     if added := [change.path for change in changes if change.old_mode == _GONE]:
         rows += _twins(repository, new, added)
+    rows += _repositories(repository, new, changes)
     return _bounded(rows)
 
 
@@ -260,6 +261,26 @@ def _twins(repository: Repository, new: str, added: list[str]) -> Iterator[Risk]
             seen.add(part)
             if (twin := mine.get(fold(part), part)) != part:
                 yield Risk("name", twin, f"some systems take it for {part}", False)
+
+
+def _repositories(repository: Repository, new: str, changes: list[_Change]) -> Iterator[Risk]:
+    """Folders that git itself would take for a bare repository, whose config names programs."""
+    written = [fold(change.path) for change in changes if change.new_mode != _GONE]
+    parted = [path.rpartition("/") for path in written]
+    held: dict[str, set[str]] = {at: set() for at, _, name in parted if name in ("head", "config")}
+    if not held:
+        return
+    listed = repository.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", new)
+    for path in os.fsdecode(listed.stdout).split("\0"):
+        for part in (fold(path), *named.folders(fold(path))):
+            at, _, name = part.rpartition("/")
+            if at in held:
+                held[at].add(name)
+    for at, names in held.items():
+        if names >= {"head", "objects", "refs"}:
+            yield Risk(
+                "hooks", at or ".", "git takes it for a repository, and runs its config", True
+            )
 
 
 def _bounded(rows: list[Risk]) -> list[Risk]:

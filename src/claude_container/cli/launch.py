@@ -132,8 +132,7 @@ def run(console: Console, engine: Engine, launch: Launch) -> int:
     def before_start() -> None:
         if talking:
             console.doing(f"Claude works in {launch.directory} itself, not on a copy of it")
-            if (launch.directory / ".git").exists():
-                console.hint("claude-container start NAME gives it a copy")
+            console.hint("claude-container start NAME gives it a copy")
 
     with sweeping(console, engine):
         code = enter.enter(engine, launch, console, before_start)

@@ -105,7 +105,7 @@ def agreed(console: Console, planned: Plan, flags: dict[str, Any]) -> bool:
     """Whether it is to be written: a question on a terminal, and one more for what is risky."""
     if not planned.rows:
         return True
-    rows = risks.find(planned.repository, *planned.trees())
+    rows = risks.find(planned.repository, planned.base, planned.head)
     if flags["dry_run"]:
         for row in rows:
             console.warn(words.risk(row))

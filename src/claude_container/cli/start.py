@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from claude_container import git
+from claude_container import git, host
 from claude_container.cli import launch, names, options, session, settings, start_folder
 from claude_container.cli.main import Call
 from claude_container.cli.start_folder import counted
@@ -62,8 +62,11 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
             start_folder.create(call, engine, directory, name)
         elif existing is None and here is not None:
             _create(call, engine, here, name, flags)
-        elif flags["no_enter"]:
-            call.console.done(f"session {name} is there already")
+        elif existing is not None:
+            if here is None and not host.holds(existing.directory, settings.working_directory()):
+                call.console.doing(f"session {name} is of {existing.directory}")
+            if flags["no_enter"]:
+                call.console.done(f"session {name} is there already")
         if planned is None:
             return 0
         code = enter.enter(engine, planned, call.console)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from claude_container import host
-from claude_container.cli import launch, settings, table
+from claude_container.cli import launch, session, settings, table
 from claude_container.cli.main import Call
 from claude_container.clone import packing
 from claude_container.clone.folder import Taken
@@ -49,7 +49,11 @@ def create(call: Call, engine: Engine, directory: Path, name: str) -> None:
     image = launch.standard_image(settings.certificate(chosen.ca_file))
     call.console.doing(f"{directory} is in no git repository: Claude gets a copy of its files")
     with call.console.task(f"making session {name}", quiet=True):
-        taken = making.create_of_folder(engine, directory, name, identity, call.console, image)
+        # What is thrown away here is fetched again, so it is to fit into one fetch.
+        most = session.limits(chosen).bytes
+        taken = making.create_of_folder(
+            engine, directory, name, identity, call.console, image, most
+        )
     call.console.done(f"session {name}: {_came(taken)}")
     for row in taken.odd[:_NAMED]:
         call.console.warn(f"not in the session: {visible(row)}")

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container.clone.opened import BARE, Entry, kind
-from claude_container.git import Repository, git
+from claude_container.errors import ClaudeContainerError
+from claude_container.git import NAMED, Repository, git
 
 # What is made anew where it is needed, and what other systems keep of themselves: it neither
 # goes in nor, unless it was committed there all the same, comes out. A .gitignore counts more.
@@ -41,7 +42,7 @@ def scratch(git_dir: Path, folder: Path) -> Repository:
         git("init", "--quiet", "--bare", "--template=", str(git_dir), cwd=git_dir)
         folded = str(_folds(folder)).lower()
         # By which changes/ready.py knows what the folder's file system takes for one name.
-        git("config", "core.ignorecase", folded, cwd=git_dir)
+        git(*NAMED, "config", "core.ignorecase", folded, cwd=git_dir)
         (git_dir / "info").mkdir(exist_ok=True)
         names = "".join(f"{name}\n" for name in LEFT_OUT)
         (git_dir / "info" / "exclude").write_text(f"{names}/{STAGING}*/\n")
@@ -60,6 +61,10 @@ def _folds(folder: Path) -> bool:
     return False
 
 
+class TooLarge(ClaudeContainerError):
+    """A folder has more in it than a session may hold."""
+
+
 @dataclass(frozen=True)
 class Taken:
     """A folder's content as a tree, and what did not come along, by path.
@@ -76,17 +81,25 @@ class Taken:
     odd: tuple[str, ...]
 
 
-def take(repository: Repository, folder: Path) -> Taken:
-    """All of a folder but what a .gitignore in it, the user's own and LEFT_OUT name."""
+def take(repository: Repository, folder: Path, most: int | None = None) -> Taken:
+    """All of a folder but what a .gitignore in it, the user's own and LEFT_OUT name.
+
+    Raises TooLarge for more than so many bytes, before anything of it is stored.
+    """
     ignored = _git(repository, folder, *_OTHERS, "--ignored", "--directory")
-    odd, nested = _odd(folder, {path.rstrip("/") for path in ignored})
+    odd, nested, size = _odd(folder, {path.rstrip("/") for path in ignored})
+    if most is not None and size > most:
+        raise TooLarge(
+            f"{folder} holds {size / 1e9:.1f} GB, and {most / 1e9:.1f} GB are allowed",
+            hint="name what is to stay here in a .gitignore, or allow more in your config file:"
+            ' fetch_limit = "20g"',
+        )
     without = "".join(f":(top,exclude,literal){path}\0" for path in (*odd, *nested))
     with index(repository) as env:
         words = ("add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul")
         _git(repository, folder, *_ADDING, *words, input=f":/\0{without}", env=env)
         files = _git(repository, folder, "ls-files", "-z", env=env)
         id = repository.git("write-tree", env=env).text
-    size = sum(os.lstat(folder / path).st_size for path in files)
     rows = tuple(f"{path} {why}" for path, why in sorted(odd.items()))
     return Taken(id, len(files), size, tuple(ignored), tuple(nested), rows)
 
@@ -111,10 +124,11 @@ def _git(
     return [os.fsdecode(path) for path in done.stdout.split(b"\0") if path]
 
 
-def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str]]:
-    """What cannot come along, with why; and git repositories: bare and broken ones, too."""
+def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str], int]:
+    """What cannot come along, with why; git repositories, bare and broken ones, too; and size."""
     odd: dict[str, str] = {}
     nested: list[str] = []
+    size = 0
     waiting = [""]
     while waiting:
         at = waiting.pop()
@@ -135,11 +149,13 @@ def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str]]:
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
             elif entry.is_file(follow_symlinks=False):
-                if not os.access(entry.path, os.R_OK):
+                if os.access(entry.path, os.R_OK):
+                    size += entry.stat(follow_symlinks=False).st_size
+                else:
                     odd[path] = "cannot be read"
             elif not entry.is_symlink():
                 odd[path] = f"is a {kind(entry.stat(follow_symlinks=False).st_mode)}"
-    return odd, nested
+    return odd, nested, size
 
 
 def store(repository: Repository, content: bytes) -> str:

@@ -65,17 +65,18 @@ def create_of_folder(
     identity: tuple[str, str],
     progress: images.Progress,
     image: images.Choice | None = None,
+    most: int | None = None,
 ) -> Taken:
     """Make a session of a folder that is no git repository; nothing is written into it.
 
     All of it that comes along is one commit, which is the session's base: first in a
-    repository of ours. Raises as create() does.
+    repository of ours. Raises as create() does, and TooLarge for more than `most` bytes.
     """
     id = os.urandom(16).hex()
     repository = folder.scratch(known.scratch(name, id), directory)
     try:
         with _temporary() as temporary:
-            taken = folder.take(repository, directory)
+            taken = folder.take(repository, directory, most)
             commit = folder.commit(repository, taken.tree, f"{directory.name}, as it was", identity)
             planned = packing.of_folder(repository, commit, identity)
             entries = list(planned.entries(temporary))

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from claude_container.clone import folder
-from claude_container.git import Repository, git
+from claude_container.git import NAMED, Repository, git
 from claude_container.refs import our_ref
 from claude_container.sessions.known import Session
 
@@ -33,7 +33,8 @@ def at(common: Path) -> Repository | None:
     """The repository whose common git folder this is, with whatever worktrees it has."""
     if not common.is_dir():
         return None
-    asked = git("rev-parse", "--path-format=absolute", "--git-common-dir", cwd=common, check=False)
+    words = ("rev-parse", "--path-format=absolute", "--git-common-dir")
+    asked = git(*NAMED, *words, cwd=common, check=False)
     found = os.fsdecode(asked.stdout).rstrip("\n")
     # An empty folder inside of another repository is part of that one.
     if asked.code != 0 or not common.samefile(found):

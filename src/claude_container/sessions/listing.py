@@ -11,7 +11,7 @@ from typing import TypeVar
 from claude_container.changes import figures
 from claude_container.changes.figures import Figures
 from claude_container.engines.base import Container, Volume
-from claude_container.git import git
+from claude_container.git import NAMED, git
 from claude_container.refs import our_ref
 from claude_container.sessions import known, model, overlay
 from claude_container.sessions.asking import Listed
@@ -203,7 +203,7 @@ def _looks(common: Path) -> dict[str, Figures] | None:
     looks = our_ref("*", "look")
     # A third of what cat-file --batch takes. A git before 2.34 has no %(raw), and tells nothing.
     form = "--format=%(raw:size) %(refname)%0a%(raw)"
-    asked = git("for-each-ref", form, looks, cwd=common, check=False)
+    asked = git(*NAMED, "for-each-ref", form, looks, cwd=common, check=False)
     if asked.code != 0:
         return None if "not a git repository" in asked.error_text else {}
     found = {}

@@ -171,6 +171,12 @@ def _refused(
             if _HARMFUL.match(check)
             else f"to take such objects all the same: git config fetch.fsck.{check} warn",
         )
+    if session.of_folder and "not our ref" in said + (failed.evidence if failed else ""):
+        return Unfit(
+            f"what session {session.name} began with is neither in it any more nor here",
+            evidence=f"commit {session.base}",
+            hint=f"git clone claude-container::{session.name} FOLDER brings what it holds now",
+        )
     return failed or transport.explained(said, f"cannot fetch from session {session.name}")
 
 

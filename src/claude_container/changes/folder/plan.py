@@ -70,12 +70,6 @@ class Plan:
     already: int = 0
     left: tuple[str, ...] = ()
 
-    def trees(self) -> tuple[str, str]:
-        """The trees of all rows before and after: a plan from the second to the first undoes it."""
-        old = {row.path: row.old for row in self.rows if row.old}
-        new = {row.path: row.new for row in self.rows if row.new}
-        return keeping.tree(self.repository, old), keeping.tree(self.repository, new)
-
 
 def plan(folder: Path, repository: Repository, base: str, head: str) -> Plan:
     """What it takes to bring what changed from base to head (commits or trees) into a folder.

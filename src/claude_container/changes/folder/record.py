@@ -18,7 +18,7 @@ from claude_container.changes.commits import Commit, log
 from claude_container.changes.folder.plan import WHO, Plan, plan
 from claude_container.changes.taken import Refused
 from claude_container.clone import folder as keeping
-from claude_container.clone.opened import Blocked, Entry, Opened
+from claude_container.clone.opened import SUBMODULE, Blocked, Entry, Opened
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.refs import our_ref
@@ -85,7 +85,9 @@ def current(repository: Repository, session: str, folder: Path, who: tuple[str, 
     with Opened(folder) as place:
         for path in known.keys() - held.keys():
             try:
-                entry = place.entry(path)
+                # A repository made in there has nothing to do with what is here.
+                mine = known[path].mode != SUBMODULE
+                entry = place.entry(path) if mine else known[path]
                 if entry and entry != known[path]:
                     keeping.store(repository, place.content(path))
             except Blocked:
