@@ -53,6 +53,7 @@ def test_options_of_a_launch_and_the_originals_flags_are_completed(cli: Cli) -> 
     assert words(cli, "--im") == ["--image"]
     assert words(cli, "--delete-") == ["--delete-session"]
     assert words(cli, "--image", "x", "--ne") == ["--network"]
+    assert words(cli, "--dir", "so") == ["so"]  # a folder: the shell's own to complete
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from claude_container import images
+from claude_container.engines.base import Streams
 from claude_container.engines.docker import Docker
 from claude_container.host import launcher_id
+from claude_container.process import NOTHING
 from claude_container.sessions import lay, layered, model, overlay
 from tests.conftest import TOKEN, Cli, Ran, StartModel, sh
 from tests.conftest import PlainProgress as Quiet
@@ -147,6 +149,27 @@ def test_a_look_tells_all_that_changed(
             "empty": ("void",),
             "modes": ("same",),
         }
+
+
+def test_an_empty_folder_gets_nothing_of_the_image_s(
+    cli: Cli, docker: Docker, name: str, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    os.chown(empty, 1234, 4321)
+    empty.chmod(0o2775)
+    lay.make(docker, name, empty, Quiet())
+    shown = cli("exec", name, "--", "sh", "-c", "ls -A; stat -c %u:%g:%a .")
+    assert shown.stdout == "1234:4321:2775\n", shown.stderr
+    assert "nothing that its folder does not have" in cli("diff", name).stdout
+
+
+def test_claude_never_works_where_no_overlay_is(docker: Docker, name: str) -> None:
+    """As where the session was deleted between two calls, and the engine made a new volume."""
+    bare = lay.container(name, "enter", mounts=(overlay.merged(name),))
+    said = bytearray()
+    ended = docker.attach(docker.create(bare), Streams(stdin=NOTHING, stderr=said.extend))
+    assert (ended.code, bytes(said)) == (95, "✗ no overlay is laid over the folder\n".encode())
 
 
 # Its life: listed, refused, deleted

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from claude_container import credentials, engines, git, host, images
-from claude_container.cli import options, settings
+from claude_container.cli import names, options, settings
 from claude_container.cli.console import Console
 from claude_container.cli.main import VERBS, Call
 from claude_container.cli.settings import Resolved
@@ -40,7 +40,12 @@ _TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TZ")
 @click.option("--session", "-s", metavar="NAME", help="a conversation of this name")
 @click.option("--continue", "-c", "continue_", is_flag=True, help="go on where it was left")
 @click.option("--build", "-b", is_flag=True, help="build the image again first")
-@click.option("--dir", "-d", "dir_", metavar="PATH", help="work on a layer over PATH (deprecated)")
+@click.option(
+    *("--dir", "-d", "dir_"),
+    metavar="PATH",
+    help="work on a layer over PATH (deprecated)",
+    shell_complete=names.complete_folder,
+)
 @click.option("--accept-privileged", is_flag=True, help="let --dir mount where it has to")
 @options.launching
 @click.option("--trust", is_flag=True, help="use this directory's own files, this once")

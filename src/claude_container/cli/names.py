@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 from claude_container.cli import chosen
 from claude_container.errors import ClaudeContainerError
@@ -39,6 +44,15 @@ def complete_any(context: click.Context, parameter: click.Parameter, begun: str)
         return []
     entries = listing.entries(Listed(volumes, ()))
     return _fitting(context, list(dict.fromkeys(entry.name for entry in entries)), begun)
+
+
+def complete_folder(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Folders, which the shell itself knows."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="dir")]
 
 
 def _fitting(context: click.Context, names: list[str], begun: str) -> list[str]:

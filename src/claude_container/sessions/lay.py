@@ -32,7 +32,7 @@ from claude_container.sessions.overlay import Overlay
 
 # What root's half of overlay.sh needs: to make the layers as the user's folder is, and to
 # look into it.
-_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
+_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
 _RECIPE = "overlay.sh"
 # Nothing else will do, either.
 _NO_ENGINE = (EngineNotInstalled, EngineNotRunning, EngineNotAllowed, ImageMissing)
