@@ -26,15 +26,16 @@ def words(cli: Cli, *line: str, **env: str) -> list[str]:
 
 @pytest.fixture
 def listed(fake_docker: Callable[[str], str]) -> dict[str, str]:
-    """The environment of an engine with two sessions, a conversation and one of the original."""
+    """The environment of an engine with sessions of each kind, and one of the original."""
     rows = [
-        '["claude-session-fix","session","fix","/r/.git","/r","main","","1",""]',
-        '["claude-session-fun","session","fun","/r/.git","/r","main","","1",""]',
-        '["claude-state-talk","state","talk","","/d","","","1",""]',
-        '["claude-session-old","","","","","","","",""]',
+        '["claude-session-fix","session","fix","/r/.git","/r","main","","1","",""]',
+        '["claude-session-fun","session","fun","/r/.git","/r","main","","1","",""]',
+        '["claude-state-talk","state","talk","","/d","","","1","",""]',
+        '["session-data-notes","overlay","notes","","/n","","","1","",""]',
+        '["claude-session-old","","","","","","","","",""]',
     ]
     script = (
-        "case $* in *--filter*kind=session*) n=2 more=',\"session\"]' ;; *) n=4 more=']' ;; esac\n"
+        "case $* in *--filter*kind=session*) n=2 more=',\"session\"]' ;; *) n=5 more=']' ;; esac\n"
     )
     printed = "\n".join(rows)
     script += f"head -n $n <<'END' | sed \"s/]\\$/$more/\"\n{printed}\nEND"
@@ -52,6 +53,7 @@ def test_options_of_a_launch_and_the_originals_flags_are_completed(cli: Cli) -> 
     assert words(cli, "--im") == ["--image"]
     assert words(cli, "--delete-") == ["--delete-session"]
     assert words(cli, "--image", "x", "--ne") == ["--network"]
+    assert words(cli, "--dir", "so") == ["so"]  # a folder: the shell's own to complete
 
 
 @pytest.mark.parametrize(
@@ -62,11 +64,18 @@ def test_names_of_sessions_are_completed(cli: Cli, listed: dict[str, str], verb:
     assert words(cli, verb, "fu", **listed) == ["fun"]
 
 
+@pytest.mark.parametrize("verb", ["diff", "--merge-session", "shell", "exec"])
+def test_names_of_sessions_of_dir_are_completed_where_they_can_be_meant(
+    cli: Cli, listed: dict[str, str], verb: str
+) -> None:
+    assert words(cli, verb, "n", **listed) == ["notes"]
+
+
 @pytest.mark.parametrize("verb", ["delete", "--delete-session"])
 def test_delete_completes_whatever_can_be_deleted(
     cli: Cli, listed: dict[str, str], verb: str
 ) -> None:
-    assert words(cli, verb, "", **listed) == ["fix", "fun", "talk", "old"]
+    assert words(cli, verb, "", **listed) == ["fix", "fun", "notes", "talk", "old"]
     assert words(cli, verb, "fix", "f", **listed) == ["fun"]
 
 

@@ -418,6 +418,42 @@ def test_a_volume_keeps_what_it_holds_and_its_first_labels(lab: Lab) -> None:
     ]
 
 
+def test_a_volume_is_made_with_its_labels_and_again_stays_as_it_is(lab: Lab) -> None:
+    name = lab.volume().name
+    for turn in ("a,b", "second"):
+        lab.engine.create_volume(name, {LAB: lab.id, "cctest.turn": turn}, {})
+    assert lab.engine.volumes({LAB: lab.id}, ["cctest.turn"]) == [
+        Volume(name, {"cctest.turn": "a,b"})
+    ]
+    path = lab.engine.volume_path(name)
+    assert path is not None and path.startswith("/")
+    assert lab.engine.volume_path("cctest-absent") is None
+
+
+@only_real
+def test_a_volume_can_be_an_overlay_of_the_engine_s_own(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "lower").mkdir()
+    (tmp_path / "lower" / "file").write_text("below")
+    upper, over = lab.volume(), lab.volume("/over")
+    lab.engine.create_volume(upper.name, {LAB: lab.id}, {})
+    assert lab.run("/bin/sh", "-c", "mkdir /data/upper /data/work", mounts=(upper,))[0] == 0
+    path = lab.engine.volume_path(upper.name)
+    layers = f"lowerdir={tmp_path}/lower,upperdir={path}/upper,workdir={path}/work"
+    options = {"type": "overlay", "device": "overlay", "o": layers}
+    lab.engine.create_volume(over.name, {LAB: lab.id}, options)
+    assert lab.run("/programs/write", "/over/file", "changed", mounts=(over,))[0] == 0
+    assert (tmp_path / "lower" / "file").read_text() == "below"
+    assert lab.run("/programs/cat", "/data/upper/file", mounts=(upper,))[1] == b"changed"
+
+
+@only_real
+def test_a_bare_volume_gets_nothing_of_the_image_s(lab: Lab) -> None:
+    bare = lab.volume("/programs", bare=True)
+    if lab.engine.name == "podman":
+        pytest.skip("podman 4.3 cannot be told so")
+    assert lab.run("/bin/sh", "-c", "ls /programs | wc -l", mounts=(bare,)) == (0, b"0\n")
+
+
 def test_a_volume_in_use_stays(lab: Lab) -> None:
     volume = lab.volume()
     container = lab.create("/programs/exit", "0", mounts=(volume,))

@@ -292,7 +292,8 @@ def test_a_row_fits_80_columns(
 def test_kinds_are_told_apart(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     talk = Entry("talk", "conversation", ("claude-state-talk",), directory=f"{home}/src/app")
     old = Entry("old", "original", ("claude-session-old",))
-    lines = listed.tables([talk, old])
+    layer = Entry("layer", "overlay", ("session-data-layer",), directory=f"{home}/notes")
+    lines = listed.tables([talk, layer, old])
     assert [line for line in lines if line.endswith(":")] == list(listed._HEADINGS.values())
     assert any("~/src/app" in line for line in lines)
 

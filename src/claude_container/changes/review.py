@@ -109,7 +109,7 @@ def review(
     found = own.sort(repository, where, here, record.taken if record else ())
     left = own.left(repository, where)
     if left:
-        files = _net(repository, left, where.head, paths)
+        files = net(repository, left, where.head, paths)
     else:
         files = _summed(repository, [c.id for c in found.own if len(c.parents) < 2], paths)
     return Review(
@@ -163,7 +163,8 @@ def _listed(
         yield Listed(commit.id, commit.parents, *text, how)
 
 
-def _net(repository: Repository, old: str, new: str, paths: Sequence[str]) -> tuple[File, ...]:
+def net(repository: Repository, old: str, new: str, paths: Sequence[str]) -> tuple[File, ...]:
+    """What differs between two commits or trees, a file to a row."""
     shown = repository.git("diff-tree", *_DIFF, "-M", old, new, "--", *paths)
     return tuple(_files(shown.stdout))
 

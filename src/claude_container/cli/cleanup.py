@@ -15,10 +15,15 @@ from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.sessions import home, remove
-from claude_container.sessions.listing import CONVERSATION, ORIGINAL, SESSION, Entry
+from claude_container.sessions.listing import CONVERSATION, ORIGINAL, OVERLAY, SESSION, Entry
 from claude_container.sessions.remove import Losses
 
-_KINDS = {SESSION: "session", CONVERSATION: "conversation", ORIGINAL: "original's"}
+_KINDS = {
+    SESSION: "session",
+    OVERLAY: "overlay",
+    CONVERSATION: "conversation",
+    ORIGINAL: "original's",
+}
 
 
 @click.command("cleanup")
@@ -46,7 +51,7 @@ def command(
     runs_on, chosen = session.chosen(call, engine)
     here = git.find(settings.working_directory())
     entries = [e for e in listed.find(call, runs_on) if _is_old(e, least)]
-    resting = [e for e in entries if not e.running and (e.kind == SESSION or not merged)]
+    resting = [e for e in entries if not e.running and (e.work or not merged)]
     found = looking.losses(call, runs_on, resting, chosen, here)
     wanted = [(e, lost) for e, lost in zip(resting, found, strict=True) if not (merged and lost)]
     for entry in entries:
@@ -84,13 +89,14 @@ def _lost(entry: Entry, losses: Losses) -> str:
         losses.unknown,
         session.commits_in_words(losses.commits) if losses.commits else "",
         delete.uncommitted(losses.uncommitted) if losses.uncommitted else "",
+        delete.changed(losses.changed) if losses.changed else "",
         f"{losses.unseen} more branches" if losses.unseen else "",
     ]
     return ", ".join(filter(None, parts)) or "-"
 
 
 def _question(wanted: Sequence[tuple[Entry, Losses]]) -> str:
-    losing = sum(entry.kind != SESSION or bool(losses) for entry, losses in wanted)
+    losing = sum(not entry.work or bool(losses) for entry, losses in wanted)
     count = "this one" if len(wanted) == 1 else f"these {len(wanted)}"
     lost = f", and lose what {losing} of them hold" if losing and len(wanted) > 1 else ""
     return f"Delete {count}{lost}?"
@@ -106,7 +112,7 @@ def _kept(
 ) -> bool:
     """Delete an entry, unless it is no longer what was shown; tell whether it stays."""
     try:
-        with remove.hold(engine, entry.name, entry.volumes[0] if entry.session else ""):
+        with remove.hold(engine, entry.name, entry.work):
             # Since it was looked at somebody may have worked in it: there was a question.
             if looking.losses(call, engine, [entry], chosen, here) != [shown]:
                 call.console.warn(f"{delete.in_words(entry)} changed meanwhile, and stays")

@@ -18,7 +18,7 @@ from claude_container.git import Repository
 from claude_container.sessions import home, model, remove
 from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import NoSession
-from claude_container.sessions.listing import CONVERSATION, SESSION, Entry
+from claude_container.sessions.listing import CONVERSATION, Entry
 from claude_container.sessions.remove import Losses
 
 
@@ -106,9 +106,8 @@ def _hold(
     for entry in {model.container_name(entry.name): entry for entry in entries}.values():
         if force and entry.running:
             remove.stop(engine, entry.name)
-        removes = entry.volumes[0] if entry.session else ""
         try:
-            held.enter_context(remove.hold(engine, entry.name, removes))
+            held.enter_context(remove.hold(engine, entry.name, entry.work))
         except SessionBusy as error:
             if force:
                 raise
@@ -132,7 +131,7 @@ def _refused(
             refused.append(ClaudeContainerError(what, evidence="\n".join(evidence(losses))))
         elif losses:
             refused.append(_refusal(entry.name, losses))
-        elif entry.kind != SESSION and not _agreed(call, entry):
+        elif not entry.work and not _agreed(call, entry):
             refused.append(ClaudeContainerError(f"{in_words(entry)} would be lost"))
     return refused
 
@@ -160,7 +159,7 @@ def _tell(call: Call, refused: Sequence[ClaudeContainerError], names: Sequence[s
 
 def in_words(entry: Entry) -> str:
     """What an entry is, with its name."""
-    if entry.kind == SESSION:
+    if entry.work:
         return f"session {entry.name}"
     if entry.kind == CONVERSATION:
         return f"conversation {entry.name} about {entry.directory or 'a directory'}"
@@ -180,11 +179,22 @@ def evidence(losses: Losses) -> list[str]:
         lines += [f"  {named}" for named in losses.named]
         if (more := losses.commits - len(losses.named)) > 0:
             lines.append(f"  … and {more} more")
+    if losses.changed:
+        lines.append(f"{changed(losses.changed)}:")
+        lines += [f"  {named}" for named in losses.named]
+        if (more := losses.changed - len(losses.named)) > 0:
+            lines.append(f"  … and {more} more")
     if losses.uncommitted:
         lines.append(uncommitted(losses.uncommitted))
     if losses.unseen:
         lines.append(f"{losses.unseen} more branches, which were not looked at")
     return lines
+
+
+def changed(count: int) -> str:
+    if count == 1:
+        return "1 change that its folder does not have"
+    return f"{count} changes that its folder does not have"
 
 
 def uncommitted(count: int) -> str:

@@ -16,20 +16,22 @@ import click
 from claude_container import git
 from claude_container.changes import review
 from claude_container.changes.review import File, Review
+from claude_container.changes.risks import Risk
 from claude_container.cli import names, session
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.errors import UsageError
 from claude_container.sessions import look
+from claude_container.sessions.known import NoSession
 from claude_container.terminal import visible
 
-_LISTED = 30  # of everything that can be long
+LISTED = 30  # of everything that can be long
 _MODES = {"100644": "a file", "100755": "a program", "120000": "a link", "160000": "a submodule"}
 _QUOTED = {"\n": "\\n", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
 
 
 @click.command("diff")
-@click.argument("name", shell_complete=names.complete)
+@click.argument("name", shell_complete=names.complete_work)
 @click.option("--stat", "shown", flag_value="stat", help="all files, with the lines they change")
 @click.option("--name-only", "shown", flag_value="names", help="all paths, one a line")
 @click.option("-z", "null", is_flag=True, help="with --name-only: a NUL after each path")
@@ -49,7 +51,14 @@ def command(call: Call, /, name: str, shown: str | None, null: bool, engine: str
     """
     if null and shown != "names":
         raise UsageError("-z goes with --name-only")
-    repository, opened, figures = session.look_at(call, name, engine)
+    try:
+        repository, opened, figures = session.look_at(call, name, engine)
+    except NoSession:
+        if layer := session.layer(call, name, engine):
+            from claude_container.cli import diff_layers
+
+            return diff_layers.diff(call, *layer, shown, null=null)
+        raise
     top = opened.directory if opened.of_folder else repository.top
     paths = pathspecs(top, call.claude_args)
     found = review.review(repository, name, figures, paths)
@@ -60,9 +69,9 @@ def command(call: Call, /, name: str, shown: str | None, null: bool, engine: str
     if shown == "json":
         call.console.answer(json.dumps(asdict(found), indent=2))
     elif shown == "names":
-        _write_names(found.files, null)
+        write_names(found.files, null)
     elif shown == "stat":
-        call.console.answer("\n".join([*_files(found.files, None), _totals(found)]))
+        call.console.answer("\n".join([*files_in_rows(found.files, None), _totals(found)]))
     else:
         call.console.answer("\n".join(_all(found, chosen=bool(paths), of_folder=opened.of_folder)))
         for hint in _hints(found, of_folder=opened.of_folder):
@@ -90,7 +99,7 @@ def _all(found: Review, *, chosen: bool, of_folder: bool) -> Iterator[str]:
     yield ""
     yield from _commits(found, chosen=chosen)
     if found.files:
-        yield from ("", _totals(found), *_files(found.files, _LISTED))
+        yield from ("", _totals(found), *files_in_rows(found.files, LISTED))
     if found.pending_count:
         count = "" if found.pending_count < 0 else f": {_many(found.pending_count, 'file')}"
         unknown = " (git there could not tell all of it)" if found.pending_count < 0 else ""
@@ -108,7 +117,7 @@ def _all(found: Review, *, chosen: bool, of_folder: bool) -> Iterator[str]:
         yield from _some(rows, len(rows) + found.unseen)
     if found.risks:
         yield from ("", "worth a look")
-        yield from _risks(found)
+        yield from risks_in_rows(found.risks)
 
 
 def _commits(found: Review, *, chosen: bool) -> Iterator[str]:
@@ -127,7 +136,8 @@ def _commits(found: Review, *, chosen: bool) -> Iterator[str]:
         yield f"  and {known} that your branch has already"
 
 
-def _files(files: Sequence[File], limit: int | None) -> Iterator[str]:
+def files_in_rows(files: Sequence[File], limit: int | None) -> Iterator[str]:
+    """A line for each file, and one for those beyond the limit."""
     names = [_name(file) for file in files[:limit]]
     lines = [_lines(file) for file in files[:limit]]
     room = max(20, _width() - 5 - max((len(click.unstyle(line)) for line in lines), default=0))
@@ -166,8 +176,9 @@ def _totals(found: Review) -> str:
     return f"{since}{_many(len(found.files), 'file')}, +{found.added} -{found.removed}{summed}"
 
 
-def _risks(found: Review) -> Iterator[str]:
-    for risk in found.risks:
+def risks_in_rows(risks: Sequence[Risk]) -> Iterator[str]:
+    """A line or two for each risk."""
+    for risk in risks:
         sign = _careful() if risk.confirm else "·"
         row = f"{risk.kind:<10}  {visible(risk.path)}".rstrip()
         why = visible(risk.why)
@@ -188,7 +199,7 @@ def _hints(found: Review, *, of_folder: bool) -> Iterator[str]:
         yield f"what is uncommitted stays there: claude-container shell {found.session}"
 
 
-def _write_names(files: Sequence[File], null: bool) -> None:
+def write_names(files: Sequence[File], null: bool) -> None:
     if null:
         rows = [os.fsencode(file.path) + b"\0" for file in files]
     elif sys.stdout.isatty():
@@ -212,8 +223,8 @@ def _quoted(path: str) -> str:
 
 def _some(rows: Sequence[str], count: int) -> Iterator[str]:
     """The first rows, and how many of `count` are not among them."""
-    yield from rows[:_LISTED]
-    if count > (shown := len(rows[:_LISTED])):
+    yield from rows[:LISTED]
+    if count > (shown := len(rows[:LISTED])):
         yield f"  … and {count - shown} more: --json shows what is known of them"
 
 

@@ -11,7 +11,7 @@ from claude_container.cli import launch, session, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine, Streams
-from claude_container.sessions import enter, known, model
+from claude_container.sessions import enter, known, lay, model, overlay
 
 _INSIDE = ("/bin/sh", "/run/claude-container/inside", "command")
 
@@ -19,7 +19,9 @@ _INSIDE = ("/bin/sh", "/run/claude-container/inside", "command")
 def run(call: Call, name: str, words: tuple[str, ...], flags: dict[str, Any]) -> int:
     """Run a command in a session, as its user; return its exit code. Raises NoSession."""
     engine, _ = session.chosen(call, flags["engine"])
-    found = known.need(engine, name)
+    model.check_name(name)
+    layered = overlay.find(engine, name)
+    found = layered or known.need(engine, name)
     with sweeping(call.console, engine):
         if _is_running(engine, name):
             streams = Streams.own(interactive=not host.in_ci(os.environ))
@@ -31,10 +33,14 @@ def run(call: Call, name: str, words: tuple[str, ...], flags: dict[str, Any]) ->
             return engine.exec_attached(container, [*_INSIDE, *words], streams).code
         here = found.directory if found.directory.is_dir() else settings.working_directory()
         planned, _ = launch.plan(call, here, name, flags, token=False)
-        planned = replace(planned, volume=model.session_volume(name), command=words)
+        if layered:
+            planned = replace(planned, overlay=lay.checked(layered, accept=True), command=words)
+        else:
+            planned = replace(planned, volume=model.session_volume(name), command=words)
         return enter.enter(engine, planned, call.console)
 
 
 def _is_running(engine: Engine, name: str) -> bool:
-    running = engine.containers({model.SESSION: name, model.KIND: model.WORKSPACE_KIND}, ())
-    return any(container.state == "running" for container in running)
+    running = engine.containers({model.SESSION: name}, (model.KIND,))
+    kinds = (model.WORKSPACE_KIND, model.OVERLAY_KIND)
+    return any(c.state == "running" and c.labels.get(model.KIND) in kinds for c in running)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from claude_container import credentials, engines, git, host, images
-from claude_container.cli import options, settings
+from claude_container.cli import names, options, settings
 from claude_container.cli.console import Console
 from claude_container.cli.main import VERBS, Call
 from claude_container.cli.settings import Resolved
@@ -40,11 +40,24 @@ _TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TZ")
 @click.option("--session", "-s", metavar="NAME", help="a conversation of this name")
 @click.option("--continue", "-c", "continue_", is_flag=True, help="go on where it was left")
 @click.option("--build", "-b", is_flag=True, help="build the image again first")
+@click.option(
+    *("--dir", "-d", "dir_"),
+    metavar="PATH",
+    help="work on a layer over PATH (deprecated)",
+    shell_complete=names.complete_folder,
+)
+@click.option("--accept-privileged", is_flag=True, help="let --dir mount where it has to")
 @options.launching
 @click.option("--trust", is_flag=True, help="use this directory's own files, this once")
 @click.pass_obj
 def command(call: Call, /, dockerfile: str | None, **flags: Any) -> int:
     """Run Claude Code in a container, in the current directory."""
+    if flags["dir_"] is not None:
+        from claude_container.cli import overlay
+
+        return overlay.run(call, flags, dockerfile)
+    if flags["accept_privileged"]:
+        raise UsageError("--accept-privileged goes with --dir")
     directory = settings.working_directory()
     settings.check_workspace(directory)
     name = flags["session"]

@@ -10,9 +10,10 @@ from claude_container.cli.main import Call
 from claude_container.engines.base import Engine
 from claude_container.sessions import asking, leftovers, listing
 from claude_container.sessions.asking import Listed
-from claude_container.sessions.listing import CONVERSATION, ORIGINAL, SESSION, Entry
+from claude_container.sessions.listing import CONVERSATION, ORIGINAL, OVERLAY, SESSION, Entry
 
 _HEADINGS = {
+    OVERLAY: "Layers over a directory (claude-container --dir PATH --session NAME):",
     CONVERSATION: "Conversations about a directory (claude-container --session NAME):",
     ORIGINAL: "Of the original claude-container, which says no more of them:",
 }
@@ -33,7 +34,7 @@ def find(call: Call, engine: Engine) -> list[Entry]:
 def tables(entries: Sequence[Entry], *, sizes: bool = False) -> list[str]:
     """The lines of the tables, one for each kind."""
     lines: list[str] = []
-    for kind in (SESSION, CONVERSATION, ORIGINAL):
+    for kind in (SESSION, OVERLAY, CONVERSATION, ORIGINAL):
         some = [entry for entry in entries if entry.kind == kind]
         if some and kind in _HEADINGS:
             lines += [*([""] if lines else []), _HEADINGS[kind]]
@@ -81,7 +82,12 @@ def _originals(entries: Sequence[Entry], sizes: bool) -> list[str]:
     return table.rows(["NAME", "VOLUMES"], body, shrink=(1, 0), right=())
 
 
-_TABLES = {SESSION: _sessions, CONVERSATION: _conversations, ORIGINAL: _originals}
+_TABLES = {
+    SESSION: _sessions,
+    OVERLAY: _conversations,
+    CONVERSATION: _conversations,
+    ORIGINAL: _originals,
+}
 
 
 def _size(entry: Entry) -> str:

@@ -68,6 +68,8 @@ def losses(
     limits = session.limits(chosen)
 
     def see(entry: Entry) -> Losses:
+        if entry.overlay:
+            return remove.overlay_losses(engine, entry.overlay, call.console, limits=limits)
         if entry.session is None:
             return Losses()
         repository = home.find(entry.session, elsewhere)
@@ -78,5 +80,5 @@ def losses(
 
 
 def _title(verb: str, entries: Sequence[Entry]) -> str:
-    names = [entry.name for entry in entries if entry.session]
+    names = [entry.name for entry in entries if entry.work]
     return f"{verb} session {names[0]}" if len(names) == 1 else f"{verb} {len(names)} sessions"

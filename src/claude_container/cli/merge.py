@@ -23,14 +23,14 @@ from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
 from claude_container.sessions import large, look, model, remove, upkeep
-from claude_container.sessions.known import Session
+from claude_container.sessions.known import NoSession, Session
 from claude_container.terminal import visible
 
 _MESSAGE = "Work that was not committed yet"
 
 
 @click.command("merge")
-@click.argument("name", shell_complete=names.complete)
+@click.argument("name", shell_complete=names.complete_work)
 @click.option("--all", "--auto", "all_", is_flag=True, help="bring all that is new, unasked")
 @click.option("--select", is_flag=True, help="choose commits from a checklist")
 @click.option("--commits", "ranges", metavar="RANGE", multiple=True, help="these: A..B, or one id")
@@ -69,7 +69,14 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
 
 def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
     console = call.console
-    engine, repository, opened = session.opened(call, name, flags["engine"])
+    try:
+        engine, repository, opened = session.opened(call, name, flags["engine"])
+    except NoSession:
+        if layer := session.layer(call, name, flags["engine"]):
+            from claude_container.cli import merge_layers
+
+            return merge_layers.merge(call, *layer, flags)
+        raise
     if opened.of_folder:
         from claude_container.cli import merge_folder
 

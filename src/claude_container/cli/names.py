@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 from claude_container.cli import chosen
 from claude_container.errors import ClaudeContainerError
-from claude_container.sessions import known, listing, model
+from claude_container.sessions import known, listing, model, overlay
 from claude_container.sessions.asking import Listed
 
 
@@ -20,6 +25,17 @@ def complete(context: click.Context, parameter: click.Parameter, begun: str) -> 
     return _fitting(context, [session.name for session in known.sessions(volumes)], begun)
 
 
+def complete_work(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Names of git sessions, and of those of --dir."""
+    try:
+        volumes = chosen.engine(context.params.get("engine")).volumes({}, known.LABELS)
+    except (ClaudeContainerError, ValueError):
+        return []
+    found = [session.name for session in known.sessions(volumes)]
+    found += [layered.name for layered in overlay.overlays(volumes)]
+    return _fitting(context, sorted(found), begun)
+
+
 def complete_any(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Names of all that can be deleted: conversations and the original's too."""
     try:
@@ -28,6 +44,15 @@ def complete_any(context: click.Context, parameter: click.Parameter, begun: str)
         return []
     entries = listing.entries(Listed(volumes, ()))
     return _fitting(context, list(dict.fromkeys(entry.name for entry in entries)), begun)
+
+
+def complete_folder(
+    context: click.Context, parameter: click.Parameter, begun: str
+) -> list[CompletionItem]:
+    """Folders, which the shell itself knows."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(begun, type="dir")]
 
 
 def _fitting(context: click.Context, names: list[str], begun: str) -> list[str]:

@@ -10,8 +10,9 @@ from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.git import Repository
-from claude_container.sessions import home, known, look
+from claude_container.sessions import home, known, look, overlay
 from claude_container.sessions.known import Session
+from claude_container.sessions.overlay import Overlay
 from claude_container.terminal import visible
 from claude_container.wire import bounds
 from claude_container.wire.bounds import Limits
@@ -33,6 +34,13 @@ def opened(call: Call, name: str, engine_name: str | None) -> tuple[Engine, Repo
         known.check_stands(session, directory)
         return engine, home.of_folder(session), session
     return engine, known.check_belongs(session, git.find(directory)), session
+
+
+def layer(call: Call, name: str, engine_name: str | None) -> tuple[Engine, Overlay] | None:
+    """The session of --dir of that name, if it is one."""
+    engine, _ = chosen(call, engine_name)
+    found = overlay.find(engine, name)
+    return (engine, found) if found else None
 
 
 def look_at(call: Call, name: str, engine_name: str | None) -> tuple[Repository, Session, Figures]:

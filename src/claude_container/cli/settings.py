@@ -89,7 +89,7 @@ def resolve(
     if theirs.variant and (trusted or not (user.image or user.dockerfile or user.variant)):
         merged = replace(merged, image=None, variant=theirs.variant)
         return Resolved(merged, None, config.PROJECT_FILE, left_out)
-    own = None if user.image or not user.dockerfile else _expanded(user.dockerfile)
+    own = None if user.image or not user.dockerfile else expanded(user.dockerfile)
     return Resolved(merged, own, "your config file", left_out)
 
 
@@ -215,7 +215,8 @@ def environment(words: tuple[str, ...]) -> dict[str, str]:
     return values
 
 
-def _expanded(path: str) -> Path:
+def expanded(path: str) -> Path:
+    """A path with ~ for the home directory. Raises UsageError."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -231,7 +232,7 @@ def _mount(word: str, directory: Path) -> Bind:
     found = host.split_mount(word, host.platform())
     if not found:
         raise UsageError(f"--mount {word!r} is not SRC:DST[:ro]", hint="DST is an absolute path")
-    source = directory / _expanded(found[0])
+    source = directory / expanded(found[0])
     if not os.path.exists(source):
         raise UsageError(f"--mount: there is no {source}")
     return Bind(str(source.resolve()), *found[1:])
@@ -265,7 +266,7 @@ def certificate(path: str | None) -> bytes:
     named = None if path else host.ca_file(os.environ)
     if not path and not named:
         return b""
-    file = _expanded(path) if path else Path(named[0] if named else "")
+    file = expanded(path) if path else Path(named[0] if named else "")
     try:
         content = host.read_regular(file, limit=16 << 20)
     except OSError as error:

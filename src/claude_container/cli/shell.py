@@ -13,7 +13,7 @@ _SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash; else 
 
 
 @click.command("shell")
-@click.argument("name", shell_complete=names.complete)
+@click.argument("name", shell_complete=names.complete_work)
 @options.launching
 @click.option("--trust", is_flag=True, help="use the session's directory's own files, this once")
 @click.pass_obj

@@ -20,7 +20,7 @@ from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import create, enter, home, known, leftovers, model
+from claude_container.sessions import create, enter, home, known, leftovers, model, overlay
 from claude_container.sessions.known import Session
 
 
@@ -82,13 +82,7 @@ def _existing(
     if swept():
         # A session whose making was cut short is no session.
         volumes = engine.volumes({model.KIND: None}, known.LABELS)
-    for volume in volumes:
-        other = volume.labels.get(model.SESSION, "")
-        if other != name and other.lower() == name.lower():
-            raise UsageError(
-                f"there is a session {other}, and names are unique whatever the case",
-                hint=f"claude-container start {other}, or take another name",
-            )
+    known.check_case(volumes, name)
     found = next((s for s in known.sessions(volumes) if s.name == name), None)
     if found and create.is_half_made(found, here):
         if leftovers.holder_is_alive(engine, name):
@@ -103,6 +97,11 @@ def _existing(
         elif here is not None:
             known.check_belongs(found, here)
         return found
+    for layered in overlay.overlays(volumes):
+        if layered.name == name:
+            raise UsageError(
+                f"{name} is a session of --dir {layered.directory}", hint="take another name here"
+            )
     for volume in volumes:
         if volume.name == model.state_volume(name):
             raise UsageError(

@@ -55,6 +55,7 @@ def mount(mount: Bind | VolumeMount) -> str:
     else:
         fields = ["type=volume", f"source={mount.name}", f"target={mount.target}"]
         fields += [f"volume-label={key}={value}" for key, value in mount.labels.items()]
+        fields += ["volume-nocopy"] if mount.bare else []
     if mount.read_only:
         # podman 4.3 takes docker's other word for it, readonly, for a folder only.
         fields.append("ro")

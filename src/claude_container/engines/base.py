@@ -69,12 +69,16 @@ class Bind:
 
 @dataclass(frozen=True)
 class VolumeMount:
-    """A named volume; made with `labels` if it is not there, else left as it is."""
+    """A named volume; made with `labels` if it is not there, else left as it is.
+
+    With `bare` an empty one does not get what the image has at that place (docker).
+    """
 
     name: str
     target: str
     labels: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
+    bare: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class ContainerSpec:
     whole set (the engine's default set is dropped), `memory` and `cpus` are in
     the engine's own notation ("2g", "1.5"), `publish` too ("8080:80"). Unless
     `logged` the engine keeps no copy of what it writes, which takes time and room.
+    `mounting` takes away what keeps one with SYS_ADMIN from mounting anything.
     """
 
     image: str
@@ -103,6 +108,7 @@ class ContainerSpec:
     tty: bool = False
     keep: bool = False
     logged: bool = True
+    mounting: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,6 +234,18 @@ class Engine(Protocol):
 
     def volumes(self, having: Mapping[str, str | None], labels: Sequence[str]) -> list[Volume]:
         """Volumes, chosen and shown as for `containers`."""
+
+    def create_volume(
+        self, name: str, labels: Mapping[str, str], options: Mapping[str, str]
+    ) -> None:
+        """Make a volume of the engine's local driver, with options of its own (type, device, o).
+
+        One of that name that is there stays as it is. What the options mean is only found
+        out by a container that mounts it.
+        """
+
+    def volume_path(self, name: str) -> str | None:
+        """Where what a volume holds lies on the engine's machine. None: there is no such volume."""
 
     def remove_volume(self, name: str) -> bool:
         """Remove a volume and what it holds. False: not there. Raises VolumeInUse."""

@@ -109,6 +109,8 @@ class CliEngine:
             argv += ["--pids-limit", str(spec.pids)]
         for mount in spec.mounts:
             argv += ["--mount", arguments.mount(mount)]
+        # AppArmor's profile for containers refuses every mount, whatever the capabilities.
+        argv += ["--security-opt", "apparmor=unconfined"] if spec.mounting else []
         argv += ["--tty"] if spec.tty else []
         argv += [] if spec.logged else ["--log-driver", "none"]
         windows = sys.platform == "win32"
@@ -220,6 +222,17 @@ class CliEngine:
         for values in map(json.loads, listed.text.splitlines()):
             held = dict(zip(labels, values[len(fields) :], strict=True))
             yield values[: len(fields)], held
+
+    def create_volume(
+        self, name: str, labels: Mapping[str, str], options: Mapping[str, str]
+    ) -> None:
+        argv = [f"--label={key}={value}" for key, value in labels.items()]
+        argv += [f"--opt={key}={value}" for key, value in options.items()]
+        self.call("volume", "create", *argv, name)
+
+    def volume_path(self, name: str) -> str | None:
+        shown = self.call("volume", "inspect", name, fine=_done_or_absent)
+        return str(json.loads(shown.stdout)[0]["Mountpoint"]) if shown.code == 0 else None
 
     def remove_volume(self, name: str) -> bool:
         return self.call("volume", "rm", name, fine=_done_or_absent).code == 0

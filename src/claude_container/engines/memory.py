@@ -1,8 +1,8 @@
 """An engine in memory, for tests: the contract without a container, in microseconds.
 
-It passes tests/test_engine_contract.py like any other engine. Programs are
-Python functions; every call is recorded; a Fault makes one of them fail or be
-interrupted. Left out: networks, limits, users, directories, symlinks.
+It passes tests/test_engine_contract.py like any other engine. Programs are Python
+functions; every call is recorded; a Fault makes one of them fail or be interrupted. Left
+out: networks, limits, users, directories, symlinks, options of volumes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import tarfile
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Concatenate, ParamSpec, TypeVar
@@ -45,6 +45,8 @@ from claude_container.engines.memory_container import (
     MemoryVolume,
     attached,
     drain,
+    has,
+    shown,
 )
 from claude_container.process import Attached, Completed
 
@@ -174,9 +176,9 @@ class Memory(Engine, Builder):
         self, having: Mapping[str, str | None], labels: Sequence[str]
     ) -> list[Container]:
         return [
-            Container(c.id, c.spec.name, c.state, _shown(c.spec.labels, labels))
+            Container(c.id, c.spec.name, c.state, shown(c.spec.labels, labels))
             for c in list(self._containers.values())
-            if _has(c.spec.labels, having)
+            if has(c.spec.labels, having)
         ]
 
     # Volumes
@@ -184,10 +186,20 @@ class Memory(Engine, Builder):
     @_verb
     def volumes(self, having: Mapping[str, str | None], labels: Sequence[str]) -> list[Volume]:
         return [
-            Volume(name, _shown(volume.labels, labels))
+            Volume(name, shown(volume.labels, labels))
             for name, volume in self._volumes.items()
-            if _has(volume.labels, having)
+            if has(volume.labels, having)
         ]
+
+    @_verb
+    def create_volume(
+        self, name: str, labels: Mapping[str, str], options: Mapping[str, str]
+    ) -> None:
+        self._volumes.setdefault(name, MemoryVolume(dict(labels)))
+
+    @_verb
+    def volume_path(self, name: str) -> str | None:
+        return f"/volumes/{name}" if name in self._volumes else None
 
     @_verb
     def remove_volume(self, name: str) -> bool:
@@ -215,7 +227,7 @@ class Memory(Engine, Builder):
 
     @_verb
     def images(self, having: Mapping[str, str]) -> list[Image]:
-        return [image for image in self._all() if _has(image.labels, having)]
+        return [image for image in self._all() if has(image.labels, having)]
 
     @_verb
     def remove_image(self, name: str) -> None:
@@ -283,11 +295,3 @@ class Memory(Engine, Builder):
 
 def _id(image: MemoryImage) -> str:
     return f"sha256:{id(image):064x}"
-
-
-def _has(labels: Mapping[str, str], having: Mapping[str, str | None]) -> bool:
-    return all(key in labels and value in (None, labels[key]) for key, value in having.items())
-
-
-def _shown(labels: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
-    return {name: labels[name] for name in wanted if labels.get(name)}

@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,7 +134,7 @@ class Podman(CliEngine):
         """
         volumes = [mount for mount in spec.mounts if isinstance(mount, VolumeMount)]
         bare = tuple(
-            replace(mount, labels={}) if isinstance(mount, VolumeMount) else mount
+            replace(mount, labels={}, bare=False) if isinstance(mount, VolumeMount) else mount
             for mount in spec.mounts
         )
         made = []
@@ -149,13 +149,19 @@ class Podman(CliEngine):
                     self.remove_volume(name)
             raise
 
-    def _make_volume(self, volume: VolumeMount) -> bool:
+    def create_volume(
+        self, name: str, labels: Mapping[str, str], options: Mapping[str, str]
+    ) -> None:
+        self._make_volume(VolumeMount(name, "", labels), options)
+
+    def _make_volume(self, volume: VolumeMount, options: Mapping[str, str] | None = None) -> bool:
         """Make a volume with its labels. False: it was there before."""
         labels = [self._label(f"{key}={value}") for key, value in volume.labels.items()]
         done = self.call(
             "volume",
             "create",
             *(f"--label={label}" for label in labels),
+            *(f"--opt={key}={value}" for key, value in (options or {}).items()),
             volume.name,
             fine=lambda done: done.code == 0 or "volume already exists" in done.error_text,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import sys
 from collections.abc import Mapping
@@ -118,6 +119,18 @@ def can_write(directory: Path) -> bool:
         return True
     seen = directory.stat()
     return bool(seen.st_mode & (0o200 if seen.st_uid == 0 else 0o020 if seen.st_gid == 0 else 2))
+
+
+def mounts_below(directory: Path) -> list[str]:
+    """The mount points inside of a directory; on Linux alone that is known."""
+    try:
+        table = os.fsdecode(Path("/proc/self/mountinfo").read_bytes())
+    except OSError:
+        return []
+    points = [line.split(" ")[4] for line in table.splitlines()]
+    plain = [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), point) for point in points]
+    below = f"{str(directory).rstrip('/')}/"
+    return sorted({point for point in plain if point.startswith(below)})
 
 
 def launcher_id() -> str:

@@ -10,7 +10,7 @@ set -eu
 here=/run/claude-container
 image_path=$PATH
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# Sets host_uid, host_gid, state, workspace, agent, agent_is_roots.
+# Sets host_uid, host_gid, state, workspace, overlay, lower, changes, agent, agent_is_roots.
 # shellcheck disable=SC1091
 . "$here/launch"
 
@@ -19,6 +19,14 @@ fail() {
     printf '✗ %s\nhint: %s\n' "$1" "$2" >&2
     exit 95
 }
+
+# A workspace that is an overlay; an agent must not work on nothing, thinking that it is all.
+if [ -n "$overlay" ]; then
+    /bin/sh "$here/overlay" "$lower" "$changes" "$workspace" "$overlay" enter ||
+        fail "the overlay is not there" "was the session just deleted? begin it again"
+    # We stand in what it was laid over.
+    cd "$workspace"
+fi
 
 # The id in here that is the host user's own: rootless engines map it to 0, most
 # others to itself. An id that the map lacks is kept (idmapped mounts translate it).

@@ -25,7 +25,7 @@ from claude_container.engines.base import (
 from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
-from claude_container.sessions import leftovers, model, pins
+from claude_container.sessions import leftovers, model, overlay, pins
 from claude_container.sessions.payload import Payload
 
 # What the entrypoint needs as root, and the init process to pass a signal on (KILL).
@@ -44,7 +44,8 @@ class SessionBusy(ClaudeContainerError):
 class Launch:
     """All that one launch is made of, decided; nothing below asks or looks anything up.
 
-    Claude works in `volume`, where one is named (a git session's), else in `directory`.
+    Claude works in `volume`, where one is named (a git session's), else in `directory`, or
+    in an overlay of that, if it is said who lays it.
     `continue_` "yes" goes on with the last conversation, "auto" only if there is one.
     """
 
@@ -66,6 +67,7 @@ class Launch:
     identity: tuple[str, str] | None = None
     continue_: str = "no"
     volume: str | None = None
+    overlay: str = ""
     rebuild: bool = False
     command: tuple[str, ...] = ()  # to run in place of claude
 
@@ -165,6 +167,12 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
     }
     kind = "session" if launch.volume else "direct"
     workspace: Bind | VolumeMount = Bind(str(launch.directory), model.WORKSPACE)
+    lays: tuple[Bind | VolumeMount, ...] = ()
+    if launch.overlay:
+        kind = model.OVERLAY_KIND
+        workspace = overlay.merged(launch.session)
+    if launch.overlay == model.CONTAINER:
+        lays = (overlay.lower(launch.directory), overlay.changes(launch.session))
     if launch.volume:
         # Made by this mount, it is none of a session's: that was deleted just now.
         stray = {model.KIND: model.STRAY_KIND, model.SESSION: launch.session}
@@ -189,17 +197,19 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
                 model.STATE,
                 {**labels, model.KIND: model.STATE_KIND},
             ),
+            *lays,
             *agent,
             *launch.mounts,
         ),
         publish=launch.publish,
-        capabilities=CAPABILITIES,
+        capabilities=(*CAPABILITIES, *((overlay.MOUNTING,) if lays else ())),
         network=launch.network,
         memory=launch.memory,
         cpus=launch.cpus,
         pids=launch.pids,
         workdir=model.WORKSPACE,
         tty=launch.streams.tty,
+        mounting=bool(lays),
     )
 
 
@@ -213,6 +223,7 @@ def _payload(launch: Launch) -> Payload:
         token=launch.token,
         continue_=launch.continue_,
         git=bool(launch.volume),
+        overlay=launch.overlay,
         ca=launch.ca,
         agent=launch.agent,
         managed_settings=pins.managed_settings(launch.env, ca=bool(launch.ca)),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from claude_container import host
 from claude_container.engines.base import Engine, Volume
-from claude_container.errors import ClaudeContainerError
+from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
 from claude_container.refs import our_ref
 from claude_container.sessions import model
@@ -72,6 +72,17 @@ def need(engine: Engine, name: str) -> Session:
         hint = f"there are: {known}" if known else "claude-container start NAME makes one"
         raise NoSession(f"there is no git session {name}", hint=hint)
     return session
+
+
+def check_case(volumes: Iterable[Volume], name: str) -> None:
+    """Raise UsageError where there is a session whose name differs in case alone."""
+    for volume in volumes:
+        other = volume.labels.get(model.SESSION, "")
+        if other != name and other.lower() == name.lower():
+            raise UsageError(
+                f"there is a session {other}, and names are unique whatever the case",
+                hint="take that one, or another name",
+            )
 
 
 def check_stands(session: Session, directory: Path) -> None:

@@ -13,11 +13,12 @@ from claude_container.changes.figures import Figures
 from claude_container.engines.base import Container, Volume
 from claude_container.git import NAMED, git
 from claude_container.refs import our_ref
-from claude_container.sessions import known, model
+from claude_container.sessions import known, model, overlay
 from claude_container.sessions.asking import Listed
 from claude_container.sessions.known import Session
+from claude_container.sessions.overlay import Overlay
 
-SESSION, CONVERSATION, ORIGINAL = "session", "conversation", "original"
+SESSION, OVERLAY, CONVERSATION, ORIGINAL = "session", "overlay", "conversation", "original"
 WORKERS = 4
 # The bash original's volumes carry no labels; the last is of its deprecated --dir.
 _PREFIXES = ("claude-session-", "claude-state-", "session-data-")
@@ -35,7 +36,7 @@ class Entry:
 
     `running` is its container's state or what is done with it, "" at rest; `volumes`
     are in the order in which they are to be removed; `directory` is what a
-    conversation is about.
+    conversation is about, or what an overlay lies over.
     """
 
     name: str
@@ -45,10 +46,18 @@ class Entry:
     created: int = 0  # seconds since the epoch; 0: unknown
     directory: str = ""
     session: Session | None = None
+    overlay: Overlay | None = None
     figures: Figures | None = None  # of the last look
     gone: bool = False  # its repository is not where it was
     failed: str = ""  # why a look at it failed
     size: int | None = None  # bytes in its workspace
+
+    @property
+    def work(self) -> str:
+        """The volume that its work is in: with it gone the rest is of no use. "" for none."""
+        if self.overlay:
+            return model.changes_volume(self.name)
+        return model.session_volume(self.name) if self.session else ""
 
 
 def entries(listed: Listed) -> list[Entry]:
@@ -56,7 +65,7 @@ def entries(listed: Listed) -> list[Entry]:
     holders = {container.name: container for container in listed.containers}
     held = {volume.name: volume for volume in listed.volumes}
     found = [*_labelled(held), *_originals(held)]
-    order = (SESSION, CONVERSATION, ORIGINAL)
+    order = (SESSION, OVERLAY, CONVERSATION, ORIGINAL)
     found.sort(key=lambda entry: (order.index(entry.kind), entry.name.lower()))
     return [
         entry if entry.kind == ORIGINAL else replace(entry, running=_running(holders, entry.name))
@@ -133,10 +142,22 @@ def _labelled(held: dict[str, Volume]) -> Iterable[Entry]:
             directory=str(session.directory),
             session=session,
         )
+    layered = {found.name: found for found in overlay.overlays(held.values())}
+    for name, found in layered.items():
+        yield Entry(
+            name,
+            OVERLAY,
+            tuple(v for v in (*found.volumes, model.state_volume(name)) if v in held),
+            created=found.created,
+            directory=str(found.directory),
+            overlay=found,
+        )
     for volume in held.values():
         said = volume.labels
         name = said.get(model.SESSION, "")
-        if said.get(model.KIND) != model.STATE_KIND or _kind(held, model.session_volume(name)):
+        if said.get(model.KIND) != model.STATE_KIND or name in layered:
+            continue
+        if _kind(held, model.session_volume(name)):
             continue
         created = said.get(model.CREATED, "")
         yield Entry(

@@ -13,10 +13,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 PREFIX = "claude-container."
 KIND = PREFIX + "kind"
-# Kinds of volumes; containers have direct, session, create, delete, login, transport,
-# demo, doctor.
+# Kinds of volumes; containers have direct, session, overlay, create, delete, login,
+# transport, demo, doctor.
 WORKSPACE_KIND = "session"
 STATE_KIND = "state"
+OVERLAY_KIND = "overlay"  # what a session of --dir changed
+MERGED_KIND = "overlay-merged"  # what it sees; nothing is in it
 CREATE_KIND = "create"  # of the container that fills a new session's volume
 DELETE_KIND = "delete"  # of one that only holds a session's name while that is removed
 LOGIN_KIND = "login"
@@ -39,13 +41,18 @@ REPOSITORY = PREFIX + "repository"  # the common git folder of the user's reposi
 NO_REPOSITORY = "none"  # in its place: the session is of a folder without git
 BRANCH = PREFIX + "branch"
 BASE = PREFIX + "base"  # the commit it began with; refs/claude-container/NAME/base moves on
+# What a volume of MERGED_KIND says: who lays the overlay, ENGINE or CONTAINER.
+LAID_BY = PREFIX + "laid-by"
+ENGINE, CONTAINER = "engine", "container"
 # All that volumes of ours say of themselves.
-VOLUME_LABELS = (KIND, SESSION, REPOSITORY, DIRECTORY, BRANCH, BASE, CREATED, LAUNCH)
+VOLUME_LABELS = (KIND, SESSION, REPOSITORY, DIRECTORY, BRANCH, BASE, CREATED, LAUNCH, LAID_BY)
 
 WORKSPACE = refs.WORKSPACE
 # The ssh agent, where Docker Desktop's documentation has it as well.
 AGENT = "/run/host-services/ssh-auth.sock"
 STATE = "/var/lib/claude-container/state"
+# The layers of an overlay, where a container has them: the user's folder, and the changes.
+LOWER, CHANGES = "/run/claude-container-lower", "/run/claude-container-changes"
 
 
 def check_name(name: str) -> str:
@@ -65,12 +72,27 @@ def default_name(directory: Path) -> str:
     return f"{readable}-{hashlib.sha256(str(directory).encode()).hexdigest()[:8]}"
 
 
+def overlay_name(directory: Path) -> str:
+    """The name of a directory's session of --dir, which is not that of its conversation."""
+    name, _, digest = default_name(directory).rpartition("-")
+    return f"{name}-dir-{digest}"
+
+
 def state_volume(session: str) -> str:
     return f"claude-state-{session}"
 
 
 def session_volume(session: str) -> str:
     return f"claude-session-{session}"
+
+
+def changes_volume(session: str) -> str:
+    """The original's name for what a session of --dir changed."""
+    return f"session-data-{session}"
+
+
+def merged_volume(session: str) -> str:
+    return f"claude-overlay-{session}"
 
 
 def container_name(session: str) -> str:

@@ -30,6 +30,7 @@ class Payload:
     identity: tuple[str, str]
     continue_: str = "no"
     git: bool = False  # the workspace is a clone
+    overlay: str = ""  # who lays the one that is the workspace, if it is one
     ca: bytes = b""
     agent: Agent | None = None  # an ssh agent whose socket is mounted
     managed_settings: str = "{}"
@@ -41,6 +42,7 @@ class Payload:
             (f"{_HERE}/entrypoint", 0o755, (RECIPES / "entrypoint.sh").read_bytes()),
             (f"{_HERE}/inside", 0o755, (RECIPES / "inside.sh").read_bytes()),
             (f"{_HERE}/session", 0o755, (RECIPES / "session.sh").read_bytes()),
+            (f"{_HERE}/overlay", 0o755, (RECIPES / "overlay.sh").read_bytes()),
             (f"{_HERE}/launch", 0o644, self._launch().encode()),
             (f"{_HERE}/seed.json", 0o644, json.dumps(_SEED).encode()),
             (f"{_HERE}/gitconfig", 0o644, self._gitconfig().encode()),
@@ -68,6 +70,9 @@ class Payload:
             "project": model.WORKSPACE.replace("/", "-"),
             "continue": self.continue_,
             "git": "yes" if self.git else "no",
+            "overlay": self.overlay,
+            "lower": model.LOWER,
+            "changes": model.CHANGES,
             "agent": model.AGENT if self.agent else "",
             "agent_is_roots": "yes" if self.agent and self.agent.in_vm else "no",
         }

@@ -24,9 +24,10 @@ from claude_container.engines.base import (
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.refs import our_ref
-from claude_container.sessions import known, leftovers, look, model, workspace
+from claude_container.sessions import known, layered, leftovers, look, model, workspace
 from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import Session
+from claude_container.sessions.overlay import Overlay
 from claude_container.terminal import visible
 from claude_container.wire.bounds import DEFAULT, Limits
 
@@ -41,12 +42,14 @@ class Losses:
     commits: int = 0
     named: tuple[str, ...] = ()  # "1a2b3c4 subject", the newest of them
     uncommitted: int = 0  # files; -1 where git in the session could not tell
+    changed: int = 0  # files of an overlay that its folder has otherwise, or not
     unseen: int = 0  # branches, too many to look at
     gone: str = ""  # the repository that it came from, which is not there
     unknown: str = ""  # why it could not be looked at
 
     def __bool__(self) -> bool:
-        return bool(self.commits or self.uncommitted or self.unseen or self.gone or self.unknown)
+        counts = self.commits or self.uncommitted or self.changed or self.unseen
+        return bool(counts or self.gone or self.unknown)
 
 
 def losses(
@@ -75,6 +78,27 @@ def losses(
     tips = [seen.head, *(other.commit for other in seen.others)]
     count, named = _remaining(repository, session, tips)
     return Losses(count, named, uncommitted=seen.pending_count, unseen=seen.unseen)
+
+
+def overlay_losses(
+    engine: Engine, found: Overlay, progress: images.Progress, *, limits: Limits = DEFAULT
+) -> Losses:
+    """Look at a session of --dir, and tell what its folder has not. Raises EngineError."""
+    if not found.laid_by:
+        return Losses()  # half-made: nothing was ever changed in it
+    if not found.directory.is_dir():
+        return Losses(unknown=f"{visible(str(found.directory))} is gone, which it lies over")
+    try:
+        with layered.look(engine, found, progress, limits=limits) as seen:
+            paths = [*seen.changed, *(path for left in seen.left.values() for path in left.paths)]
+            more = sum(left.count for left in seen.left.values())
+            named = tuple(visible(path) for path in paths[:SHOWN])
+            return Losses(named=named, changed=len(seen.changed) + more)
+    except EngineError:
+        raise
+    except ClaudeContainerError as error:
+        why = ": ".join(filter(None, [error.what, " ".join(error.evidence.split())]))
+        return Losses(unknown=visible(why))
 
 
 def left_behind(repository: Repository, name: str) -> Losses | None:
@@ -190,6 +214,12 @@ def remove(engine: Engine, repository: Repository | None, session: Session) -> N
     volume = model.session_volume(session.name)
     with hold(engine, session.name, volume):
         discard(engine, repository, session.name, [volume, model.state_volume(session.name)])
+
+
+def remove_overlay(engine: Engine, found: Overlay) -> None:
+    """Remove a session of --dir, whatever it holds. Raises SessionBusy, EngineError."""
+    with hold(engine, found.name, model.changes_volume(found.name)):
+        discard(engine, None, found.name, [*found.volumes, model.state_volume(found.name)])
 
 
 def discard(

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 
 from claude_container import images
-from claude_container.engines.base import Engine, EngineError, Streams
+from claude_container.engines.base import ContainerSpec, Engine, EngineError, Streams
 from claude_container.errors import ClaudeContainerError
 from claude_container.process import ProcessError
 from claude_container.sessions import workspace
@@ -53,15 +53,18 @@ def serve(
     look: bool = False,
     protocol: str = "version=2",
     kept: Bounds | None = None,
+    spec: ContainerSpec | None = None,
 ) -> None:
     """Run one of SERVICES in a container, joined to two file descriptors.
 
     Within the bounds `kept`; `protocol` is git's GIT_PROTOCOL. With `look`
-    upload-pack also shows the ref that look.py reads. Raises TransportError, EngineError.
+    upload-pack also shows the ref that look.py reads. `spec` is another container that
+    does the same for what is no git session. Raises TransportError, EngineError.
     """
     reads = service == "git-upload-pack"
     words = [service, *(["look"] if look else [])]
-    spec = workspace.spec(session, *words, read_only=reads, env={"GIT_PROTOCOL": protocol})
+    env = {"GIT_PROTOCOL": protocol}
+    spec = spec or workspace.spec(session, *words, read_only=reads, env=env)
     container = workspace.create(engine, spec, progress)
     kept = kept or Bounds()
     feed = _Feed(stdin, kept)
@@ -103,7 +106,12 @@ class Serving:
     """
 
     def __init__(
-        self, engine: Engine, session: str, progress: images.Progress, limits: Limits
+        self,
+        engine: Engine,
+        session: str,
+        progress: images.Progress,
+        limits: Limits,
+        spec: ContainerSpec | None = None,
     ) -> None:
         self.failed: ClaudeContainerError | None = None
         self.fds: tuple[int, ...] = ()
@@ -112,7 +120,7 @@ class Serving:
         self._thread: threading.Thread | None = None
         self._kept = Bounds(limits.bytes, limits.silence)
         self._serve = functools.partial(
-            serve, engine, session, SERVICES[0], progress, look=True, kept=self._kept
+            serve, engine, session, SERVICES[0], progress, look=True, kept=self._kept, spec=spec
         )
 
     def __enter__(self) -> Serving:

@@ -1,0 +1,130 @@
+"""`--dir PATH`: claude on a layer of changes over a folder that is only read (deprecated)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from claude_container import host
+from claude_container.cli import launch, session, settings
+from claude_container.cli.main import Call
+from claude_container.cli.sweep import sweeping
+from claude_container.engines.base import Engine
+from claude_container.errors import ClaudeContainerError, UsageError
+from claude_container.sessions import enter, known, lay, layered, model, overlay
+from claude_container.sessions.overlay import Overlay
+from claude_container.terminal import visible
+
+
+def run(call: Call, flags: dict[str, Any], dockerfile: str | None) -> int:
+    """Begin or resume the session of a folder, and put claude into it; return its exit code."""
+    call.console.warn("--dir is deprecated: claude-container start NAME works on a copy instead")
+    directory = _folder(flags["dir_"])
+    name = flags["session"]
+    name = model.overlay_name(directory) if name is None else model.check_name(name)
+    planned, engine = launch.plan(call, directory, name, flags, dockerfile, in_place=True)
+    _warn(call, directory)
+    with sweeping(call.console, engine) as swept:
+        found = _existing(engine, name, directory, swept)
+        if found is None or not found.laid_by:
+            with call.console.task(f"making session {name}", quiet=True):
+                image = launch.standard_image(planned.ca)
+                found = lay.make(
+                    engine,
+                    name,
+                    directory,
+                    call.console,
+                    accept=flags["accept_privileged"],
+                    image=image,
+                )
+        else:
+            lay.checked(found, accept=flags["accept_privileged"])
+        if planned.streams.tty:
+            call.console.doing(f"Claude works on a layer over {directory}, which stays as it is")
+        code = enter.enter(engine, _with(call, planned, found, flags), call.console)
+    _summary(call, engine, found, flags)
+    return code
+
+
+def _folder(path: str) -> Path:
+    """The folder that is meant, without symlinks. Raises UsageError for none to work on."""
+    named = settings.expanded(path)
+    try:
+        directory = named.resolve(strict=True)
+        str(directory).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            "the path of that folder is not valid UTF-8", hint="no engine can mount it: rename it"
+        ) from None
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"--dir: there is no folder {path}", evidence=str(error)) from error
+    if not directory.is_dir():
+        raise UsageError(f"--dir: {path} is no folder", hint="name the folder that it lies in")
+    settings.check_workspace(directory)
+    return directory
+
+
+def _warn(call: Call, directory: Path) -> None:
+    if not host.can_write(directory):
+        call.console.warn(f"Claude can read, but not write, what {directory} has")
+    if below := host.mounts_below(directory):
+        more = f" and {len(below) - 3} more" if len(below) > 3 else ""
+        call.console.warn(f"what is mounted below is not seen: {', '.join(below[:3])}{more}")
+
+
+def _existing(
+    engine: Engine, name: str, directory: Path, swept: Callable[[], bool]
+) -> Overlay | None:
+    """The session to resume. Raises UsageError where its name is taken otherwise."""
+    volumes = engine.volumes({model.KIND: None}, known.LABELS)
+    if swept():
+        # One whose making was cut short is none.
+        volumes = engine.volumes({model.KIND: None}, known.LABELS)
+    known.check_case(volumes, name)
+    found = next((one for one in overlay.overlays(volumes) if one.name == name), None)
+    if found and found.directory != directory:
+        raise UsageError(
+            f"session {name} works on {found.directory}", hint="take another name with --session"
+        )
+    if any(session.name == name for session in known.sessions(volumes)):
+        raise UsageError(
+            f"{name} is a git session",
+            hint=f"claude-container start {name} goes on with it; take another --session here",
+        )
+    for volume in volumes:
+        if found is None and volume.name == model.state_volume(name):
+            about = volume.labels.get(model.DIRECTORY, "a directory")
+            raise UsageError(
+                f"{name} is a conversation about {visible(about)}",
+                hint=f"claude-container --session {name} goes on with it; take another name here",
+            )
+    return found
+
+
+def _with(call: Call, planned: enter.Launch, found: Overlay, flags: dict[str, Any]) -> enter.Launch:
+    # As of a git session: it is one conversation, and a task of its own (-p) begins anew.
+    asked = "yes" if flags["continue_"] else "no" if call.claude_args else "auto"
+    return replace(planned, overlay=found.laid_by, continue_=asked)
+
+
+def _summary(call: Call, engine: Engine, found: Overlay, flags: dict[str, Any]) -> None:
+    """After leaving: what the session holds, and what to type next."""
+    _, chosen = session.chosen(call, flags["engine"])
+    try:
+        with (
+            call.console.task(f"looking at session {found.name}", quiet=True),
+            layered.look(engine, found, call.console, limits=session.limits(chosen)) as seen,
+        ):
+            count, stays = len(seen.changed), bool(seen.left)
+    except ClaudeContainerError as error:
+        call.console.warn(f"cannot look at session {found.name}: {error.what}")
+        return
+    files = "changed file" if count == 1 else "changed files"
+    name, folder = found.name, shlex.quote(str(found.directory))
+    call.console.done(f"left session {name}: {count} {files}")
+    if count or stays:
+        call.console.hint(f"claude-container diff {name} shows it, merge {name} brings it")
+    call.console.hint(f"claude-container --dir {folder} -s {name} goes on with it")
