@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -38,12 +38,16 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """An image, why it was chosen (for the user), and how to get it where it is missing."""
+    """An image, why it was chosen (for the user), and how to get it where it is missing.
+
+    One that is `ours` has all that a session needs, so nobody has to look.
+    """
 
     name: str
     source: str
     pull: bool = False
     build: Build | None = None
+    ours: bool = False
 
 
 def find_dockerfile(directory: Path) -> Path | None:
@@ -69,7 +73,18 @@ def default(environ_proxies: Mapping[str, str], ca: bytes) -> Choice:
         dockerfile="Dockerfile.base",
         arguments=dict.fromkeys(environ_proxies),
     )
-    return Choice(DEFAULT, "the default image", pull=True, build=build)
+    return Choice(DEFAULT, "the default image", pull=True, build=build, ours=True)
+
+
+def with_musl(default: Choice, version: str) -> Choice:
+    """As the default image, but with the claude for musl in it, which only musl can run.
+
+    No session runs in it: the tool volume is made from it.
+    """
+    assert default.build is not None
+    arguments = {**default.build.arguments, "LIBC": "-musl", "CLAUDE_VERSION": version}
+    tag = f"claude-tools:{version}-musl"
+    return Choice(tag, "the recipe", build=replace(default.build, tag=tag, arguments=arguments))
 
 
 def standard() -> Choice:

@@ -1,9 +1,13 @@
 #!/bin/sh
+# shellcheck disable=SC2154
 # Become the user of this container, as entrypoint.sh made them out, with no privilege
 # left. Also what `shell` and `exec` enter a running session by.
 set -eu
 here=/run/claude-container
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# Sets tools.
+# shellcheck disable=SC1091
+. "$here/launch"
+PATH=${tools:+$tools/bin:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 {
     read -r uid
     read -r gid

@@ -14,12 +14,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 PREFIX = "claude-container."
 KIND = PREFIX + "kind"
 # Kinds of volumes; containers have direct, session, create, delete, login, transport,
-# demo, doctor.
+# demo, doctor, look, tools.
 WORKSPACE_KIND = "session"
 STATE_KIND = "state"
 CREATE_KIND = "create"  # of the container that fills a new session's volume
 DELETE_KIND = "delete"  # of one that only holds a session's name while that is removed
 LOGIN_KIND = "login"
+LOOK_KIND = "look"  # of one that looks at what is in an image
+TOOLS_KIND = "tools"  # of a tool volume, and of the container that fills it
 # Of a volume that git found missing, and the engine made anew: nothing is in it.
 STRAY_KIND = "stray"
 SESSION = PREFIX + "session"
@@ -45,6 +47,7 @@ WORKSPACE = refs.WORKSPACE
 # The ssh agent, where Docker Desktop's documentation has it as well.
 AGENT = "/run/host-services/ssh-auth.sock"
 STATE = "/var/lib/claude-container/state"
+TOOLS = "/opt/claude-container"
 
 
 def check_name(name: str) -> str:
@@ -70,6 +73,11 @@ def state_volume(session: str) -> str:
 
 def session_volume(session: str) -> str:
     return f"claude-session-{session}"
+
+
+def tools_volume(version: str, libc: str) -> str:
+    """The volume with claude and what goes with it, for images of that libc."""
+    return f"claude-tools-{version}-{libc}"
 
 
 def container_name(session: str) -> str:

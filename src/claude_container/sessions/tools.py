@@ -1,0 +1,230 @@
+"""The tool volume: claude and what goes with it, for images that lack it.
+
+Made once for each version of claude and each libc, from the default image, and mounted
+read-only. Its last file says that it is whole, so that one that was cut short is noticed
+and made anew, whoever made it; by then its id is remembered, and nobody has to look.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+import uuid
+from dataclasses import dataclass
+
+from claude_container import __version__, host, images
+from claude_container.engines.base import (
+    Builder,
+    ContainerSpec,
+    Engine,
+    EngineError,
+    ImageMissing,
+    NameTaken,
+    Streams,
+    Volume,
+    VolumeInUse,
+    VolumeMount,
+)
+from claude_container.errors import ClaudeContainerError
+from claude_container.interrupts import held_back
+from claude_container.process import NOTHING, Attached
+from claude_container.sessions import leftovers, model, probe, remembered
+
+_PATIENCE = 900.0  # seconds for which another command that makes the volume is waited for
+_PIDS = 256
+
+
+class CannotMakeTools(ClaudeContainerError):
+    """The tool volume could not be made."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """A tool volume to mount. It `lends_libc` to an image that has none."""
+
+    volume: str
+    lends_libc: bool
+
+    def mount(self) -> VolumeMount:
+        # Made by this mount, it is empty: it was removed just now (see entrypoint.sh).
+        stray = {model.KIND: model.STRAY_KIND, model.SESSION: self.volume}
+        return VolumeMount(self.volume, model.TOOLS, stray, read_only=True)
+
+
+def needed(
+    engine: Engine, image: images.Choice, progress: images.Progress, *, ca: bytes
+) -> Tools | None:
+    """What a session in this image needs to have mounted, made where it is missing.
+
+    None: the image has all of it. An image of ours is not even looked at. Raises
+    ImageLacks, CannotMakeTools, EngineError, and what images.fetch raises.
+    """
+    if image.ours:
+        return None
+    found = probe.look(engine, image, progress)
+    if found.complete:
+        return None
+    standard = images.default(host.proxies(os.environ), ca)
+    seen = probe.look(engine, standard, progress).version
+    version = match[0] if (match := re.match(r"\d[\w.-]*", seen)) else "unknown"
+    # All but claude itself runs anywhere.
+    libc = "musl" if found.libc == "musl" and not found.claude else "glibc"
+    volume = _ensure(engine, version, libc, standard, progress)
+    return Tools(volume, lends_libc=not found.libc)
+
+
+def volumes(engine: Engine) -> list[Volume]:
+    """All tool volumes."""
+    wanted = (model.KIND, model.VERSION, model.CREATED, model.LAUNCH)
+    return engine.volumes({model.KIND: model.TOOLS_KIND}, wanted)
+
+
+def _ensure(
+    engine: Engine, version: str, libc: str, standard: images.Choice, progress: images.Progress
+) -> str:
+    name = model.tools_volume(version, libc)
+    until = time.monotonic() + _PATIENCE
+    with contextlib.ExitStack() as waiting:
+        while True:
+            there = next((found for found in volumes(engine) if found.name == name), None)
+            if there and _is_whole(engine, there):
+                return name
+            try:
+                if there:
+                    engine.remove_volume(name)
+                _make(engine, name, version, libc, standard, progress)
+                _remove_older(engine, version, libc)
+                return name
+            except (NameTaken, VolumeInUse, ImageMissing) as error:
+                if time.monotonic() > until:
+                    raise CannotMakeTools(
+                        f"another command has been making {name} for too long",
+                        evidence=error.evidence,
+                        hint=f"end it: {engine.name} rm --force {_container(name)}",
+                    ) from error
+                # Its launcher may be gone.
+                if not leftovers.sweep(engine) and until - time.monotonic() > _PATIENCE - 1:
+                    words = f"waiting for another command, which makes {name}"
+                    waiting.enter_context(progress.task(words))
+            time.sleep(0.5)
+
+
+def _container(volume: str) -> str:
+    return f"claude-container-{volume.removeprefix('claude-')}"
+
+
+def _is_whole(engine: Engine, volume: Volume) -> bool:
+    """Whether all that was to come into a volume is in it."""
+    key = f"whole {volume.labels.get(model.LAUNCH)}"
+    if remembered.recall(key) is not None:
+        return True
+    name = f"claude-container-look-{uuid.uuid4().hex[:12]}"
+    mount = VolumeMount(volume.name, model.TOOLS, read_only=True)
+    test = ("/bin/sh", "-c", '[ -e "$0/whole" ]', model.TOOLS)
+    container = engine.create(_spec(images.DEFAULT, name, model.LOOK_KIND, mount, test))
+    if _run(engine, container).code != 0:
+        return False
+    remembered.remember(key, {})
+    return True
+
+
+def _make(
+    engine: Engine,
+    name: str,
+    version: str,
+    libc: str,
+    standard: images.Choice,
+    progress: images.Progress,
+) -> None:
+    """Make and fill a volume that is not there. Raises NameTaken while another does."""
+    id = os.urandom(16).hex()
+    labels = {
+        model.KIND: model.TOOLS_KIND,
+        model.CREATED: str(int(time.time())),
+        model.VERSION: __version__,
+        model.LAUNCH: id,
+    }
+    leftovers.remove_strays(engine)
+    image = images.with_musl(standard, version) if libc == "musl" else standard
+    if engine.image(image.name) is None:
+        images.fetch(engine, image, progress)
+    script = (images.RECIPES / "tools.sh").read_text(encoding="utf-8")
+    mount = VolumeMount(name, model.TOOLS, labels)
+    command = ("/bin/sh", "-c", script, "tools")
+    with progress.task(f"putting claude {version} for {libc} into the volume {name}"):
+        container = engine.create(
+            _spec(image.name, _container(name), model.TOOLS_KIND, mount, command)
+        )
+        try:
+            _check_own(engine, name, id)
+            ended = _run(engine, container)
+            if ended.code != 0:
+                full = "No space left" in ended.error_text
+                raise CannotMakeTools(
+                    f"the volume {name} could not be filled",
+                    evidence=ended.error_text,
+                    hint=f"the engine's disk is full: {engine.name} system df" if full else "",
+                )
+        except BaseException:
+            with held_back(), contextlib.suppress(EngineError):
+                engine.remove(container)
+                if engine.volumes({model.LAUNCH: id}, ()):
+                    engine.remove_volume(name)
+            raise
+    remembered.remember(f"whole {id}", {})
+    if image is not standard and isinstance(engine, Builder):
+        engine.remove_image(image.name)
+
+
+def _check_own(engine: Engine, name: str, id: str) -> None:
+    """Raise NameTaken where another command made the volume first; if nobody of ours did, more."""
+    if engine.volumes({model.LAUNCH: id}, ()):
+        return
+    if any(volume.name == name for volume in volumes(engine)):
+        raise NameTaken(f"{name} was just made by another command")
+    raise CannotMakeTools(
+        f"there is a volume {name} that is not ours",
+        hint=f"remove it, unless something of yours is in it: {engine.name} volume rm {name}",
+    )
+
+
+def _remove_older(engine: Engine, version: str, libc: str) -> None:
+    """Remove the volumes of older claudes, but for those that a session still runs with."""
+    for volume in volumes(engine):
+        other = re.fullmatch(rf"claude-tools-(.+)-{libc}", volume.name)
+        if other and _order(other[1]) < _order(version):
+            with contextlib.suppress(EngineError):
+                engine.remove_volume(volume.name)
+
+
+def _order(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+def _spec(
+    image: str, name: str, kind: str, mount: VolumeMount, command: tuple[str, ...]
+) -> ContainerSpec:
+    return ContainerSpec(
+        image=image,
+        name=name,
+        command=command,
+        labels={
+            model.KIND: kind,
+            model.SESSION: mount.name,
+            model.CREATED: str(int(time.time())),
+            model.VERSION: __version__,
+            model.LAUNCHER: host.launcher_id(),
+        },
+        mounts=(mount,),
+        network="none",
+        pids=_PIDS,
+        logged=False,
+    )
+
+
+def _run(engine: Engine, container: str) -> Attached:
+    return engine.attach(
+        container, Streams(stdin=NOTHING, stdout=lambda _: None, stderr=lambda _: None)
+    )
