@@ -12,7 +12,7 @@ here=/run/claude-container
 # shellcheck disable=SC1091
 . "$here/launch"
 image_path=${tools:+$tools/first:}$PATH${tools:+:$tools/bin}
-PATH=${tools:+$tools/bin:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 trap 'exit 96' INT
 fail() {
@@ -148,7 +148,7 @@ TOKEN
     esac
 fi
 
-case $(readlink -f "$(command -v setpriv || echo /none)") in
+[ -n "$tools" ] || case $(readlink -f "$(command -v setpriv || echo /none)") in
     /none) fail "the image has no setpriv, which drops root's privileges" "install util-linux in it" ;;
     *busybox*) fail "the image's setpriv is busybox's, which cannot change the user" "install util-linux's in it (Alpine: apk add setpriv)" ;;
 esac

@@ -7,7 +7,7 @@ here=/run/claude-container
 # Sets tools.
 # shellcheck disable=SC1091
 . "$here/launch"
-PATH=${tools:+$tools/bin:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 {
     read -r uid
     read -r gid
@@ -17,6 +17,7 @@ PATH=${tools:+$tools/bin:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 } <"$here/user"
 [ "$uid" != 0 ] || export IS_SANDBOX=1
 export HOME="$home" USER="$user" LOGNAME="$user"
-exec setpriv --reuid "$uid" --regid "$gid" --init-groups --no-new-privs \
+# By its path: busybox's shell runs its own setpriv, whatever the PATH.
+exec "${tools:+$tools/bin/}setpriv" --reuid "$uid" --regid "$gid" --init-groups --no-new-privs \
     --inh-caps=-all --ambient-caps=-all --bounding-set=-all \
     "$here/session" "$image_path" "$@"

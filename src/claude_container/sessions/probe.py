@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
 from claude_container import __version__, host, images
-from claude_container.engines.base import ContainerSpec, Engine, EngineError, Streams
+from claude_container.engines.base import ContainerSpec, Engine, EngineError, Image, Streams
 from claude_container.errors import ClaudeContainerError
 from claude_container.process import NOTHING
 from claude_container.sessions import model, remembered
@@ -75,10 +75,11 @@ class Found:
             yield "no CA certificates: only claude itself trusts any host (add ca-certificates)"
 
 
-def look(engine: Engine, image: images.Choice, progress: images.Progress) -> Found:
-    """What is in an image, which is fetched first where it is missing.
+def need(engine: Engine, image: images.Choice, progress: images.Progress) -> Found:
+    """What is in an image, which is fetched first where it is missing, if a session can run in it.
 
-    Raises ImageLacks, EngineError, and what images.fetch raises.
+    What claude may miss in it is told when it is looked at. Raises ImageLacks, EngineError,
+    and what images.fetch raises.
     """
     there = engine.image(image.name)
     if there is None:
@@ -86,20 +87,28 @@ def look(engine: Engine, image: images.Choice, progress: images.Progress) -> Fou
         there = engine.image(image.name)
         if there is None:
             raise EngineError(f"the image {image.name} is gone again", hint="try again")
+    found, new = look(engine, image, there)
+    found.check(image.name)
+    if new and not image.ours:
+        for words in found.missing():
+            progress.warn(f"{image.name} has {words}")
+    return found
+
+
+def look(engine: Engine, image: images.Choice, there: Image) -> tuple[Found, bool]:
+    """What is in an image that is there, and whether that was not known before.
+
+    Raises ImageLacks where it has no shell, and EngineError.
+    """
     script = (images.RECIPES / "look.sh").read_text(encoding="utf-8")
     # What another version of the script had not looked for is not known.
     key = f"{hashlib.sha256(script.encode()).hexdigest()[:12]} {there.id}"
     known = remembered.recall(key)
     if known is not None and known.keys() <= _NAMES:
-        found = Found(**known)
-    else:
-        found = _look(engine, image, script)
-        if not image.ours:
-            for words in found.missing():
-                progress.warn(f"{image.name} has {words}")
-        remembered.remember(key, asdict(found))
-    found.check(image.name)
-    return found
+        return Found(**known), False
+    found = _look(engine, image, script)
+    remembered.remember(key, asdict(found))
+    return found, True
 
 
 _NAMES = {field.name for field in fields(Found)}

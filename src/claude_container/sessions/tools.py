@@ -33,6 +33,7 @@ from claude_container.process import NOTHING, Attached
 from claude_container.sessions import leftovers, model, probe, remembered
 
 _PATIENCE = 900.0  # seconds for which another command that makes the volume is waited for
+_PAUSE = 0.3
 _PIDS = 256
 
 
@@ -63,11 +64,11 @@ def needed(
     """
     if image.ours:
         return None
-    found = probe.look(engine, image, progress)
+    found = probe.need(engine, image, progress)
     if found.complete:
         return None
     standard = images.default(host.proxies(os.environ), ca)
-    seen = probe.look(engine, standard, progress).version
+    seen = probe.need(engine, standard, progress).version
     version = match[0] if (match := re.match(r"\d[\w.-]*", seen)) else "unknown"
     # All but claude itself runs anywhere.
     libc = "musl" if found.libc == "musl" and not found.claude else "glibc"
@@ -84,31 +85,32 @@ def volumes(engine: Engine) -> list[Volume]:
 def _ensure(
     engine: Engine, version: str, libc: str, standard: images.Choice, progress: images.Progress
 ) -> str:
+    """The name of a whole tool volume; made here, or waited for while another command does."""
     name = model.tools_volume(version, libc)
     until = time.monotonic() + _PATIENCE
-    with contextlib.ExitStack() as waiting:
-        while True:
-            there = next((found for found in volumes(engine) if found.name == name), None)
-            if there and _is_whole(engine, there):
-                return name
-            try:
-                if there:
-                    engine.remove_volume(name)
-                _make(engine, name, version, libc, standard, progress)
-                _remove_older(engine, version, libc)
-                return name
-            except (NameTaken, VolumeInUse, ImageMissing) as error:
-                if time.monotonic() > until:
-                    raise CannotMakeTools(
-                        f"another command has been making {name} for too long",
-                        evidence=error.evidence,
-                        hint=f"end it: {engine.name} rm --force {_container(name)}",
-                    ) from error
-                # Its launcher may be gone.
-                if not leftovers.sweep(engine) and until - time.monotonic() > _PATIENCE - 1:
-                    words = f"waiting for another command, which makes {name}"
-                    waiting.enter_context(progress.task(words))
-            time.sleep(0.5)
+    told = False
+    while True:
+        there = next((found for found in volumes(engine) if found.name == name), None)
+        if there and _is_whole(engine, there):
+            return name
+        try:
+            if there:
+                engine.remove_volume(name)
+            _make(engine, name, version, libc, standard, progress)
+            _remove_older(engine, version, libc)
+            return name
+        except (NameTaken, VolumeInUse, ImageMissing) as error:
+            if time.monotonic() > until:
+                raise CannotMakeTools(
+                    f"another command has been making {name} for too long",
+                    evidence=error.evidence,
+                    hint=f"end it: {engine.name} rm --force {_container(name)}",
+                ) from error
+        # If its launcher is gone, what it left is in the way.
+        if not leftovers.sweep(engine) and not told:
+            progress.warn(f"another command makes {name}: waiting for it")
+            told = True
+        time.sleep(_PAUSE)
 
 
 def _container(volume: str) -> str:
