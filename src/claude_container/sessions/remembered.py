@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
 from claude_container import host
@@ -28,6 +27,8 @@ def remember(key: str, facts: Facts) -> None:
     folder = host.cache_dir()
     if folder is None:
         return
+    import tempfile  # slow, and seldom needed
+
     known = {**_all(), key: facts}
     kept = dict(list(known.items())[-_MOST:])
     temporary = None
