@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 import uuid
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from claude_container import __version__, host, images
 from claude_container.engines.base import ContainerSpec, Engine, EngineError, Image, Streams
 from claude_container.errors import ClaudeContainerError
+from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
 from claude_container.sessions import model, remembered
 
@@ -135,21 +137,19 @@ def _look(engine: Engine, image: images.Choice, script: str) -> Found:
     def take(chunk: bytes) -> None:
         said.extend(chunk[: _LONGEST - len(said)])
 
-    engine.create(spec)
+    container = engine.create(spec)
     try:
-        engine.attach(spec.name, Streams(stdin=NOTHING, stdout=take, stderr=lambda _: None))
-    except EngineError as error:
-        engine.remove(spec.name)
-        if "/bin/sh" not in error.what:
+        engine.attach(container, Streams(stdin=NOTHING, stdout=take, stderr=lambda _: None))
+    except BaseException as error:
+        with held_back(), contextlib.suppress(EngineError):
+            engine.remove(container)
+        if not isinstance(error, EngineError) or "/bin/sh" not in error.what:
             raise
         raise ImageLacks(
             f"the image {image.name} has no shell (/bin/sh)",
             evidence=error.evidence,
             hint="build it FROM one that has, such as debian:bookworm-slim or alpine",
         ) from error
-    except BaseException:
-        engine.remove(spec.name)
-        raise
     rows = [line.partition("=") for line in said.decode(errors="replace").splitlines()]
     return Found(**{name: value.strip() for name, _, value in rows if name in _NAMES})
 
