@@ -8,6 +8,7 @@ PATH and entrypoint. `empty` is a static busybox alone, with no libc at all.
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -318,12 +319,34 @@ def test_a_warm_launch_asks_only_for_ids_and_the_volume(
     args = ["-s", session, "--image", unlike["app"], "--", "--version"]
     first = cli(*args, CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
     assert first.code == 0, first.stderr
-    assert "has no git: Claude cannot commit in it (add git" in first.stderr
+    assert "has no git, so Claude cannot commit: add git" in first.stderr
     assert "has no CA certificates" in first.stderr
     again = cli(*args, PATH=path, CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
     assert (again.stdout, again.stderr) == (first.stdout, "")
     warm = ["cp", "create", "image", "image", "ps", "start", "volume"]
     assert sorted(calls.read_text().split()) == warm
+
+
+def test_doctor_tells_what_it_lacks_and_what_is_brought(
+    unlike: dict[str, str], cli: Cli, image: str
+) -> None:
+    def rows(name: str) -> tuple[int, list[tuple[str, str, str]]]:
+        ran = cli("doctor", "--image", name, "--json", CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
+        found = [(row["name"], row["status"], row["seen"]) for row in json.loads(ran.stdout)]
+        return ran.code, [row for row in found if row[0] in ("image", "claude")]
+
+    code, [there, git, certificates, claude] = rows(unlike["musl"])
+    assert (code, there[1]) == (0, "ok")
+    assert git[1:] == ("warn", "it has no git, so Claude cannot commit")
+    assert certificates[1:] == ("warn", "it has no CA certificates, so git and curl trust no host")
+    assert claude[1:] == ("ok", "none in the image: a launch brings it")
+
+    bare = _build(f"FROM {image}\nRUN rm /usr/bin/find\n", _name())
+    try:
+        code, [lacks] = rows(bare)
+    finally:
+        _remove_images(bare)
+    assert (code, lacks) == (1, ("image", "fail", f"the image {bare} lacks find"))
 
 
 # With a default image of another version, so that no tool volume of anybody else's is meant.

@@ -293,9 +293,9 @@ def test_what_claude_may_miss_is_told_once(engine: Memory) -> None:
     told, again = Progress(), Progress()
     need(engine, told=told)
     need(engine, told=again)
-    assert [line.split(":")[0] for line in told.said[:2]] == [
-        "theirs has no git",
-        "theirs has no CA certificates",
+    assert told.said[:2] == [
+        "theirs has no git, so Claude cannot commit: add git",
+        "theirs has no CA certificates, so git and curl trust no host: add ca-certificates",
     ]
     assert again.said == []
 

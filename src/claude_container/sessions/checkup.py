@@ -102,7 +102,8 @@ def _look_inside(engine: Engine, choice: Choice, info: EngineInfo) -> list[Check
     if not choice.ours:
         found, _ = probe.look(engine, choice, image)
         found.check(choice.name)
-        checks += [Check("image", WARN, f"it has {words}") for words in found.missing()]
+        for missing, add in found.missing():
+            checks.append(Check("image", WARN, f"it has {missing}", f"add {add}"))
     seen = _probe(engine, choice.name)
     if version := seen.get("claude"):
         checks.append(Check("claude", OK, version))

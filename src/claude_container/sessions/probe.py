@@ -69,12 +69,12 @@ class Found:
                 hint="take a newer base image: Debian 10, Ubuntu 18.04, RHEL 8 and later have it",
             )
 
-    def missing(self) -> Iterator[str]:
-        """What claude may miss in the image, in words, each with what to add."""
+    def missing(self) -> Iterator[tuple[str, str]]:
+        """What claude may miss in the image, and what to add for it."""
         if not self.git:
-            yield "no git: Claude cannot commit in it (add git; diff and merge work without)"
+            yield "no git, so Claude cannot commit", "git"
         if not self.certificates:
-            yield "no CA certificates: only claude itself trusts any host (add ca-certificates)"
+            yield "no CA certificates, so git and curl trust no host", "ca-certificates"
 
 
 def need(engine: Engine, image: images.Choice, progress: images.Progress) -> Found:
@@ -92,8 +92,8 @@ def need(engine: Engine, image: images.Choice, progress: images.Progress) -> Fou
     found, new = look(engine, image, there)
     found.check(image.name)
     if new and not image.ours:
-        for words in found.missing():
-            progress.warn(f"{image.name} has {words}")
+        for missing, add in found.missing():
+            progress.warn(f"{image.name} has {missing}: add {add}")
     return found
 
 
