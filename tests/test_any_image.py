@@ -298,6 +298,45 @@ def wait_until_running(container: str, process: subprocess.Popen[str]) -> None:
     wait_until(runs, process)
 
 
+# As if the engine were rootless, where claude is the container's uid 0 and the volume is not
+# read-only.
+_ROOTLESS = """
+import sys
+from dataclasses import replace
+from claude_container.cli import main
+from claude_container.engines.docker import Docker
+info = Docker.info
+Docker.info = lambda self: replace(info(self), rootless=True)
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="uid 0 in the container takes root here")
+def test_where_the_volume_is_not_read_only_claude_cannot_write_it_either(
+    unlike: dict[str, str], session: str, start_model: StartModel, home: Path, project: Path
+) -> None:
+    here = "/opt/claude-container"
+    look = (
+        f"id -u >uid; touch {here}/x {here}/bin/claude {here}/whole 2>denied;"
+        f" mv {here}/bin {here}/lib 2>>denied; rm {here}/whole 2>>denied;"
+        f" chmod 777 {here} 2>>denied; :"
+    )
+    model = start_model([bash(look), {"text": "looked"}])
+    flags = ["-s", session, "--image", unlike["empty"], *model.flags]
+    done = subprocess.run(
+        [sys.executable, "-c", _ROOTLESS, *flags, "--", "-p", "look"],
+        cwd=project,
+        env={**clean_environment(home), "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "looked\n"), done.stderr
+    assert (project / "uid").read_text() == "0\n"
+    denied = (project / "denied").read_text()
+    assert "Read-only" not in denied
+    assert len(re.findall("Permission denied|not permitted", denied)) == 6
+
+
 def test_an_image_with_a_claude_of_its_own_keeps_to_it(cli: Cli, session: str, image: str) -> None:
     own = _build(_OWN.format(image=image), _name())
     try:

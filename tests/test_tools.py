@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,17 @@ def test_older_ones_go_unless_they_are_in_use(engine: Memory) -> None:
     need(engine)
     left = ["1.0.0-glibc", "2.1.330-glibc", "2.1.400-glibc", "2.1.99-musl"]
     assert volumes(engine) == [f"claude-tools-{name}" for name in left]
+
+
+def test_on_a_rootless_engine_it_is_not_mounted_read_only(
+    engine: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rootless = replace(engine.info(), rootless=True)
+    monkeypatch.setattr(engine, "info", lambda: rootless)
+    for cached in (False, True):
+        found = need(engine)
+        assert found == Tools(GLIBC, lends_libc=False, read_only=False), cached
+        assert found.mount().read_only is False
 
 
 def test_musl_gets_its_own_from_an_image_made_for_it(

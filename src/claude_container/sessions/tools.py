@@ -31,6 +31,7 @@ from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING, Attached
 from claude_container.sessions import leftovers, model, probe, remembered
+from claude_container.sessions.remembered import Facts
 
 _PATIENCE = 900.0  # seconds for which another command that makes the volume is waited for
 _PAUSE = 0.3
@@ -43,15 +44,21 @@ class CannotMakeTools(ClaudeContainerError):
 
 @dataclass(frozen=True)
 class Tools:
-    """A tool volume to mount. It `lends_libc` to an image that has none."""
+    """A tool volume to mount. It `lends_libc` to an image that has none.
+
+    On a rootless engine it is not read-only: docker 20.10 then fails to `cp` if its data
+    lies in a nosuid mount. That nobody in a session can write is held by the files, too:
+    they belong to a uid that no session has, and a session's root has no capability.
+    """
 
     volume: str
     lends_libc: bool
+    read_only: bool = True
 
     def mount(self) -> VolumeMount:
         # Made by this mount, it is empty: it was removed just now (see entrypoint.sh).
         stray = {model.KIND: model.STRAY_KIND, model.SESSION: self.volume}
-        return VolumeMount(self.volume, model.TOOLS, stray, read_only=True)
+        return VolumeMount(self.volume, model.TOOLS, stray, read_only=self.read_only)
 
 
 def needed(
@@ -72,8 +79,12 @@ def needed(
     version = match[0] if (match := re.match(r"\d[\w.-]*", seen)) else "unknown"
     # All but claude itself runs anywhere.
     libc = "musl" if found.libc == "musl" and not found.claude else "glibc"
-    volume = _ensure(engine, version, libc, standard, progress)
-    return Tools(volume, lends_libc=not found.libc)
+    facts = _ensure(engine, version, libc, standard, progress)
+    return Tools(
+        model.tools_volume(version, libc),
+        lends_libc=not found.libc,
+        read_only=not facts.get("rootless"),
+    )
 
 
 def volumes(engine: Engine) -> list[Volume]:
@@ -84,21 +95,24 @@ def volumes(engine: Engine) -> list[Volume]:
 
 def _ensure(
     engine: Engine, version: str, libc: str, standard: images.Choice, progress: images.Progress
-) -> str:
-    """The name of a whole tool volume; made here, or waited for while another command does."""
+) -> Facts:
+    """See to it that there is a whole tool volume: make it, or wait while another command does.
+
+    Returns what is remembered of it.
+    """
     name = model.tools_volume(version, libc)
     until = time.monotonic() + _PATIENCE
     told = False
     while True:
         there = next((found for found in volumes(engine) if found.name == name), None)
-        if there and _is_whole(engine, there):
-            return name
+        if there and (facts := _whole(engine, there)) is not None:
+            return facts
         try:
             if there:
                 engine.remove_volume(name)
-            _make(engine, name, version, libc, standard, progress)
+            id = _make(engine, name, version, libc, standard, progress)
             _remove_older(engine, version, libc)
-            return name
+            return _remember(engine, id)
         except (NameTaken, VolumeInUse, ImageMissing) as error:
             if time.monotonic() > until:
                 raise CannotMakeTools(
@@ -117,19 +131,22 @@ def _container(volume: str) -> str:
     return f"claude-container-{volume.removeprefix('claude-')}"
 
 
-def _is_whole(engine: Engine, volume: Volume) -> bool:
-    """Whether all that was to come into a volume is in it."""
-    key = f"whole {volume.labels.get(model.LAUNCH)}"
-    if remembered.recall(key) is not None:
-        return True
+def _whole(engine: Engine, volume: Volume) -> Facts | None:
+    """What is remembered of a volume, once all that was to come into it is there."""
+    id = volume.labels.get(model.LAUNCH, "")
+    if (known := remembered.recall(f"whole {id}")) is not None:
+        return known
     name = f"claude-container-look-{uuid.uuid4().hex[:12]}"
     mount = VolumeMount(volume.name, model.TOOLS, read_only=True)
     test = ("/bin/sh", "-c", '[ -e "$0/whole" ]', model.TOOLS)
     container = engine.create(_spec(images.DEFAULT, name, model.LOOK_KIND, mount, test))
-    if _run(engine, container).code != 0:
-        return False
-    remembered.remember(key, {})
-    return True
+    return _remember(engine, id) if _run(engine, container).code == 0 else None
+
+
+def _remember(engine: Engine, id: str) -> Facts:
+    facts = {"rootless": "yes" if engine.info().rootless else ""}
+    remembered.remember(f"whole {id}", facts)
+    return facts
 
 
 def _make(
@@ -139,8 +156,8 @@ def _make(
     libc: str,
     standard: images.Choice,
     progress: images.Progress,
-) -> None:
-    """Make and fill a volume that is not there. Raises NameTaken while another does."""
+) -> str:
+    """Make and fill a volume that is not there; return its id. NameTaken while another does."""
     id = os.urandom(16).hex()
     labels = {
         model.KIND: model.TOOLS_KIND,
@@ -175,9 +192,9 @@ def _make(
                 if engine.volumes({model.LAUNCH: id}, ()):
                     engine.remove_volume(name)
             raise
-    remembered.remember(f"whole {id}", {})
     if image is not standard and isinstance(engine, Builder):
         engine.remove_image(image.name)
+    return id
 
 
 def _check_own(engine: Engine, name: str, id: str) -> None:
@@ -220,6 +237,7 @@ def _spec(
             model.LAUNCHER: host.launcher_id(),
         },
         mounts=(mount,),
+        capabilities=("CHOWN", "DAC_OVERRIDE"),
         network="none",
         pids=_PIDS,
         logged=False,
