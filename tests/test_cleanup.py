@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -152,6 +153,31 @@ def test_older_than_leaves_the_young(cli: Cli, session: GitSession, only: Only) 
     assert (done.code, session.volumes()) == (0, [model.session_volume(session.name)])
     assert cli("cleanup", "--yes", "--older-than", "0m", **engine).code == 0
     assert session.volumes() == []
+
+
+@engine_test
+def test_tool_volumes_are_no_work_and_go_unless_something_runs_with_them(
+    cli: Cli, only: Only, image: str
+) -> None:
+    word = f"cctest-{uuid.uuid4().hex[:8]}"
+    volumes = [f"claude-tools-{word}-{libc}" for libc in ("glibc", "musl")]
+    words = ["--label=claude-container.kind=tools", "--label=claude-container.created=1"]
+    try:
+        for volume in volumes:
+            sh("docker", "volume", "create", *words, volume)
+        sh("docker", "create", "--name", word, "-v", f"{volumes[1]}:/t:ro", image)
+        engine = only(word)
+        assert "there is nothing" in cli("cleanup", "--merged", "--yes", **engine).stderr
+        done = cli("cleanup", "--yes", **engine)
+        left = sh("docker", "volume", "ls", "--quiet", "--filter", f"name={word}").split()
+        assert (done.code, left) == (0, volumes[1:])
+        assert [line.split()[1::2] for line in done.stdout.splitlines()[1:]] == [["tools", "-"]] * 2
+        assert f"deleted the volume {volumes[0]}\n" in done.stderr
+        assert f"{volumes[1]} stays: the volume is in use\n" in done.stderr
+        assert cli("list", **engine).stdout == ""
+    finally:
+        subprocess.run(["docker", "rm", "--force", word], capture_output=True)
+        subprocess.run(["docker", "volume", "rm", *volumes], capture_output=True)
 
 
 def test_what_has_no_age_is_never_old() -> None:

@@ -19,7 +19,7 @@ import click
 import pexpect
 import pytest
 
-from claude_container import __version__
+from claude_container import __version__, images
 from claude_container.cli import main as program
 from tests.conftest import PROGRAM, TOKEN, Cli, clean_environment
 
@@ -318,13 +318,13 @@ def test_what_follows_the_dashes_goes_to_claude_unchanged(
 def test_flags_become_what_the_engine_is_told(
     created: Callable[..., list[str]], project: Path
 ) -> None:
-    flags = ["--image", "i", "--memory", "1g", "--cpus", "1.5", "--network", "n"]
+    flags = ["--memory", "1g", "--cpus", "1.5", "--network", "n"]
     argv = created(*flags, "--publish", "8080:80", "--mount", f"{project}:/m:ro")
     for flag, value in (("--memory", "1g"), ("--cpus", "1.5"), ("--network", "n")):
         assert argv[argv.index(flag) + 1] == value
     assert "--publish=127.0.0.1:8080:80" in argv
     assert f'type=bind,"source={project}",target=/m,ro' in argv
-    assert argv[argv.index("--entrypoint") + 2] == "i"
+    assert argv[argv.index("--entrypoint") + 2] == images.DEFAULT
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from claude_container import images
 from claude_container.cli import main
 from claude_container.cli.main import FLAGS, VERBS
 
@@ -40,6 +41,13 @@ def test_what_is_written_from_the_code_is_current(script: str) -> None:
 def test_every_verb_is_told_of_beside_the_reference(verb: str) -> None:
     written = [page for page in PAGES if page not in GENERATED]
     assert any(f"claude-container {verb}" in read(page) for page in written)
+
+
+def test_what_an_image_needs_is_what_is_looked_for() -> None:
+    named = re.search(r"^\| `(cat .*?)` \|", (ROOT / "docs" / "own-images.md").read_text(), re.M)
+    looked_for = re.search(r"for program in (cat .*?);", (images.RECIPES / "look.sh").read_text())
+    assert named and looked_for
+    assert named[1] == looked_for[1]
 
 
 def test_the_originals_flags_lead_to_verbs() -> None:

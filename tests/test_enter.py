@@ -73,7 +73,7 @@ def launch(project: Path) -> Launch:
     return Launch(
         directory=project,
         session="talk",
-        image=images.Choice("claude:1", "--image", pull=True),
+        image=images.Choice("claude:1", "--image", pull=True, ours=True),
         claude_args=("0",),
         token=TOKEN,
         streams=Streams(stdin=NOTHING, stdout=lambda chunk: None),
@@ -316,7 +316,9 @@ def buildable(launch: Launch) -> Launch:
     """The launch, its image one that can be pulled or built."""
     (launch.directory / "Dockerfile").write_text("FROM claude:1")
     build = Build("built:1", str(launch.directory), "Dockerfile")
-    return replace(launch, image=images.Choice("built:1", "a recipe", pull=True, build=build))
+    return replace(
+        launch, image=images.Choice("built:1", "a recipe", pull=True, build=build, ours=True)
+    )
 
 
 def test_a_missing_image_is_pulled(engine: Memory, launch: Launch) -> None:

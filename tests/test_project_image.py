@@ -93,9 +93,13 @@ def test_a_build_that_fails_shows_its_end(cli: Cli, session: str, repository: Pa
 @pytest.mark.parametrize(
     ("dockerfile", "said"),
     [
-        ("FROM debian:bookworm-slim\n", "the image has no claude"),
-        ("FROM scratch\nCOPY Dockerfile /\n", "the image has no shell"),
-        ("FROM debian:bookworm-slim\nRUN rm /usr/bin/setpriv\n", "the image has no setpriv"),
+        ("FROM scratch\nCOPY Dockerfile /\n", "has no shell (/bin/sh)"),
+        ("FROM debian:bookworm-slim\nRUN rm /usr/bin/find /bin/sed\n", "lacks find and sed"),
+        (
+            "FROM debian:bookworm-slim\n"
+            "RUN printf '#!/bin/sh\\necho glibc 2.17\\n' >/usr/bin/getconf\n",
+            "is 2.17, and claude needs 2.26",
+        ),
     ],
 )
 def test_an_image_that_lacks_something_is_told_by_name(
@@ -107,6 +111,9 @@ def test_an_image_that_lacks_something_is_told_by_name(
     assert said in ran.stderr
     assert "hint:" in ran.stderr
     assert "Error response" not in ran.stderr.splitlines()[0]
+    # Nothing was made for it.
+    volumes = sh("docker", "volume", "ls", "--quiet", "--filter", f"name={session}")
+    assert volumes == ""
 
 
 def test_an_image_is_used_as_it_is(

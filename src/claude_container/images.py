@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -47,12 +47,16 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """An image, why it was chosen (for the user), and how to get it where it is missing."""
+    """An image, why it was chosen (for the user), and how to get it where it is missing.
+
+    One that is `ours` has all that a session needs, so nobody has to look.
+    """
 
     name: str
     source: str
     pull: bool = False
     build: Build | None = None
+    ours: bool = False
 
 
 def find_dockerfile(directory: Path) -> Path | None:
@@ -105,7 +109,7 @@ def default(environ_proxies: Mapping[str, str], ca: bytes, variant: str | None =
     name = default_name(variant or SLIM)
     build = recipe(name, variant or SLIM, environ_proxies, ca)
     source = "the default image" if variant in (None, SLIM) else f"the default image, {variant}"
-    return Choice(name, source, pull=True, build=build)
+    return Choice(name, source, pull=True, build=build, ours=True)
 
 
 def recipe(name: str, target: str, environ_proxies: Mapping[str, str], ca: bytes) -> Build:
@@ -118,6 +122,17 @@ def recipe(name: str, target: str, environ_proxies: Mapping[str, str], ca: bytes
         arguments=dict.fromkeys(environ_proxies),
         target=target,
     )
+
+
+def with_musl(default: Choice, version: str) -> Choice:
+    """As the default image, but with the claude for musl in it, which only musl can run.
+
+    No session runs in it: the tool volume is made from it.
+    """
+    assert default.build is not None
+    arguments = {**default.build.arguments, "LIBC": "-musl", "CLAUDE_VERSION": version}
+    tag = f"claude-tools:{version}-musl"
+    return Choice(tag, "the recipe", build=replace(default.build, tag=tag, arguments=arguments))
 
 
 def standard() -> Choice:

@@ -12,10 +12,17 @@ from claude_container.cli import delete, listed, looking, session, settings, tab
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.config import Settings
-from claude_container.engines.base import Engine
+from claude_container.engines.base import Engine, VolumeInUse
 from claude_container.errors import ClaudeContainerError, UsageError
-from claude_container.sessions import home, remove
-from claude_container.sessions.listing import CONVERSATION, ORIGINAL, OVERLAY, SESSION, Entry
+from claude_container.sessions import home, listing, remove
+from claude_container.sessions.listing import (
+    CONVERSATION,
+    ORIGINAL,
+    OVERLAY,
+    SESSION,
+    TOOLS,
+    Entry,
+)
 from claude_container.sessions.remove import Losses
 
 _KINDS = {
@@ -23,6 +30,7 @@ _KINDS = {
     OVERLAY: "overlay",
     CONVERSATION: "conversation",
     ORIGINAL: "original's",
+    TOOLS: "tools",
 }
 
 
@@ -37,8 +45,9 @@ def command(
 ) -> int:
     """Delete sessions, conversations and the original's volumes, after showing all of them.
 
-    Looks at each session, and shows what would be lost with it. What runs stays. With
-    --merged no conversation about a directory goes, and none of the original's
+    Looks at each session, and shows what would be lost with it. What runs stays. Volumes
+    with claude for images that lack it go too: a launch makes them again. With --merged
+    those stay; no conversation about a directory goes, and none of the original's
     volumes: of those nobody can say that nothing is lost. Of the original's volumes the
     age is not known, so --older-than leaves them too.
     """
@@ -50,10 +59,13 @@ def command(
         )
     runs_on, chosen = session.chosen(call, engine)
     here = git.find(settings.working_directory())
-    entries = [e for e in listed.find(call, runs_on) if _is_old(e, least)]
+    there = listed.find(call, runs_on)
+    entries = [e for e in listing.entries(there) if _is_old(e, least)]
+    tools = [] if merged else [e for e in listing.tools(there) if _is_old(e, least)]
     resting = [e for e in entries if not e.running and (e.work or not merged)]
     found = looking.losses(call, runs_on, resting, chosen, here)
     wanted = [(e, lost) for e, lost in zip(resting, found, strict=True) if not (merged and lost)]
+    wanted += [(entry, Losses()) for entry in tools]
     for entry in entries:
         if entry.running:
             call.console.doing(f"{delete.in_words(entry)} is {entry.running}, and stays")
@@ -96,7 +108,7 @@ def _lost(entry: Entry, losses: Losses) -> str:
 
 
 def _question(wanted: Sequence[tuple[Entry, Losses]]) -> str:
-    losing = sum(not entry.work or bool(losses) for entry, losses in wanted)
+    losing = sum(bool(losses) or entry.kind in (CONVERSATION, ORIGINAL) for entry, losses in wanted)
     count = "this one" if len(wanted) == 1 else f"these {len(wanted)}"
     lost = f", and lose what {losing} of them hold" if losing and len(wanted) > 1 else ""
     return f"Delete {count}{lost}?"
@@ -112,6 +124,10 @@ def _kept(
 ) -> bool:
     """Delete an entry, unless it is no longer what was shown; tell whether it stays."""
     try:
+        if entry.kind == TOOLS:
+            engine.remove_volume(entry.name)
+            call.console.done(f"deleted the volume {entry.name}")
+            return False
         with remove.hold(engine, entry.name, entry.work):
             # Since it was looked at somebody may have worked in it: there was a question.
             if looking.losses(call, engine, [entry], chosen, here) != [shown]:
@@ -119,6 +135,9 @@ def _kept(
                 return True
             repository = home.find(entry.session, here) if entry.session else None
             remove.discard(engine, repository, entry.name, entry.volumes)
+    except VolumeInUse as error:
+        call.console.doing(f"{entry.name} stays: {error.what}")
+        return False
     except ClaudeContainerError as error:
         call.console.warn(f"{delete.in_words(entry)} stays: {error.what}")
         return True

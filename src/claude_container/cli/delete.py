@@ -15,7 +15,7 @@ from claude_container.cli.options import engine_option
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import home, model, remove
+from claude_container.sessions import home, listing, model, remove
 from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import NoSession
 from claude_container.sessions.listing import CONVERSATION, Entry
@@ -39,7 +39,7 @@ def command(
     """
     runs_on, chosen = session.chosen(call, engine)
     elsewhere = _elsewhere(repo)
-    entries = listed.find(call, runs_on)
+    entries = listing.entries(listed.find(call, runs_on))
     chosen_entries = [entry for entry in entries if entry.name in names]
     gone = [n for n in dict.fromkeys(names) if n not in {entry.name for entry in entries}]
     left = {name: _left_behind(elsewhere, name) for name in gone}

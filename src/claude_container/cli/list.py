@@ -30,7 +30,7 @@ def command(
     from claude_container.cli import listed
     from claude_container.sessions import listing
 
-    entries = listed.swept(call, runs_on, answer())
+    entries = listing.entries(listed.swept(call, runs_on, answer()))
     if not quiet:
         entries = listing.with_figures(entries)
     if refresh or size:

@@ -8,7 +8,7 @@ from typing import Any
 from claude_container.cli import sweep, table
 from claude_container.cli.main import Call
 from claude_container.engines.base import Engine
-from claude_container.sessions import asking, leftovers, listing
+from claude_container.sessions import asking, leftovers
 from claude_container.sessions.asking import Listed
 from claude_container.sessions.listing import CONVERSATION, ORIGINAL, OVERLAY, SESSION, Entry
 
@@ -19,15 +19,15 @@ _HEADINGS = {
 }
 
 
-def swept(call: Call, engine: Engine, answer: Listed) -> list[Entry]:
-    """All that there is of ours, after clearing what dead commands left of it."""
+def swept(call: Call, engine: Engine, answer: Listed) -> Listed:
+    """What the engine has of ours, after clearing what dead commands left of it."""
     gone = leftovers.sweep(engine, answer.containers)
     sweep.tell(call.console, gone)
-    return listing.entries(asking.listed(engine) if gone else answer)
+    return asking.listed(engine) if gone else answer
 
 
-def find(call: Call, engine: Engine) -> list[Entry]:
-    """All that there is of ours."""
+def find(call: Call, engine: Engine) -> Listed:
+    """All that there is of ours, for listing.entries."""
     return swept(call, engine, asking.listed(engine))
 
 

@@ -1,24 +1,40 @@
 #!/bin/sh
 # shellcheck disable=SC2154,SC3040
 # The root half of a launch: make the user, take the token off the disk, drop every
-# privilege. POSIX sh and setpriv are all it asks of an image.
+# privilege. It asks an image for a POSIX sh and for the programs that look.sh looks for.
 #
 # Nothing here may read, write or run a file that the agent can change: the
 # workspace and the state volume outlive a container. So PATH is the system's own
 # until the privileges are gone, and the user's half (session.sh) does the rest.
 set -eu
 here=/run/claude-container
-image_path=$PATH
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# Sets host_uid, host_gid, state, workspace, overlay, lower, changes, agent, agent_is_roots.
+# Sets host_uid, host_gid, state, workspace, tools, lends_libc, overlay, lower, changes,
+# agent, agent_is_roots.
 # shellcheck disable=SC1091
 . "$here/launch"
+image_path=${tools:+$tools/first:}$PATH${tools:+:$tools/bin}
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 trap 'exit 96' INT
 fail() {
     printf '✗ %s\nhint: %s\n' "$1" "$2" >&2
     exit 95
 }
+
+# What the image lacks, read-only: claude, and bash, ps and setpriv (sessions/tools.py).
+if [ -n "$tools" ]; then
+    [ -e "$tools/whole" ] || fail "the volume with claude in it was just removed" "try again"
+    if [ "$lends_libc" = yes ]; then
+        {
+            read -r loader
+            read -r libc
+        } <"$tools/libc"
+        mkdir -p "${loader%/*}" "${libc%/*}"
+        [ -e "$loader" ] || ln -s "$tools/lib/ld.so" "$loader"
+        [ -e "$libc" ] || ln -s "$tools/lib" "$libc"
+    fi
+    [ -d /tmp ] || mkdir -m 1777 /tmp
+fi
 
 # A workspace that is an overlay; an agent must not work on nothing, thinking that it is all.
 if [ -n "$overlay" ]; then
@@ -141,9 +157,5 @@ TOKEN
     esac
 fi
 
-case $(readlink -f "$(command -v setpriv || echo /none)") in
-    /none) fail "the image has no setpriv, which drops root's privileges" "install util-linux in it" ;;
-    *busybox*) fail "the image's setpriv is busybox's, which cannot change the user" "install util-linux's in it (Alpine: apk add setpriv)" ;;
-esac
 printf '%s\n' "$uid" "$gid" "$home" "${user%%:*}" "$image_path" >"$here/user"
 exec /bin/sh "$here/inside" "$@"

@@ -1,8 +1,12 @@
 #!/bin/sh
+# shellcheck disable=SC2154
 # Become the user of this container, as entrypoint.sh made them out, with no privilege
 # left. Also what `shell` and `exec` enter a running session by.
 set -eu
 here=/run/claude-container
+# Sets tools.
+# shellcheck disable=SC1091
+. "$here/launch"
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 {
     read -r uid
@@ -13,6 +17,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 } <"$here/user"
 [ "$uid" != 0 ] || export IS_SANDBOX=1
 export HOME="$home" USER="$user" LOGNAME="$user"
-exec setpriv --reuid "$uid" --regid "$gid" --init-groups --no-new-privs \
+# By its path: busybox's shell runs its own setpriv, whatever the PATH.
+exec "${tools:+$tools/bin/}setpriv" --reuid "$uid" --regid "$gid" --init-groups --no-new-privs \
     --inh-caps=-all --ambient-caps=-all --bounding-set=-all \
     "$here/session" "$image_path" "$@"

@@ -13,14 +13,13 @@ from claude_container.engines.base import ContainerSpec, Engine, EngineInfo, Str
 from claude_container.errors import ClaudeContainerError
 from claude_container.images import Choice
 from claude_container.process import NOTHING
-from claude_container.sessions import model
+from claude_container.sessions import model, probe
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 _GIB = 1 << 20  # in the KiB that df counts in
 # One throw-away container answers all that only a container can.
 _PROBE = """
 echo "claude=$(claude --version 2>/dev/null | head -n 1)"
-echo "setpriv=$(setpriv --version 2>/dev/null)"
 echo "uid_map=$(while read -r line; do printf '%s;' "$line"; done </proc/self/uid_map)"
 echo "free=$(df -Pk / 2>/dev/null | while read -r _ _ _ free _; do echo "$free"; done | tail -n 1)"
 """
@@ -100,15 +99,19 @@ def _look_inside(engine: Engine, choice: Choice, info: EngineInfo) -> list[Check
         also = " (or builds it, from the recipe)" if choice.pull and choice.build else ""
         return [Check("image", WARN, f"{choice.name} is not here yet; a launch {way} it{also}")]
     checks = [Check("image", OK, f"{choice.name} ({image.size / 1e6:.0f} MB), {choice.source}")]
+    if not choice.ours:
+        found, _ = probe.look(engine, choice, image)
+        found.check(choice.name)
+        for missing, add in found.missing():
+            checks.append(Check("image", WARN, f"it has {missing}", f"add {add}"))
     seen = _probe(engine, choice.name)
     if version := seen.get("claude"):
         checks.append(Check("claude", OK, version))
-    else:
-        hint = "install claude in it, or leave it away to use the default image"
+    elif choice.ours:
+        hint = "get the image anew: claude-container --build"
         checks.append(Check("claude", FAIL, f"there is none in {choice.name}", hint))
-    if "util-linux" not in seen.get("setpriv", ""):
-        hint = "install util-linux in it (Alpine: apk add setpriv)"
-        checks.append(Check("setpriv", FAIL, "util-linux's is not in it", hint))
+    else:
+        checks.append(Check("claude", OK, "none in the image: a launch brings it"))
     checks.append(_ids(seen.get("uid_map", "").split(";")))
     if free := seen.get("free"):
         checks.append(_disk(int(free), info))

@@ -25,8 +25,9 @@ from claude_container.engines.base import (
 from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
-from claude_container.sessions import leftovers, model, overlay, pins
+from claude_container.sessions import leftovers, model, overlay, pins, tools
 from claude_container.sessions.payload import Payload
+from claude_container.sessions.tools import Tools
 
 # What the entrypoint needs as root, and the init process to pass a signal on (KILL).
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "SETPCAP", "KILL")
@@ -81,19 +82,20 @@ def enter(
     """Run claude in a container of its own until it ends; return its exit code.
 
     `before_start` is called when nothing but claude itself is left to come.
-    Raises SessionBusy, EngineError, and what images.fetch raises. Whatever
+    Raises SessionBusy, EngineError, ImageLacks, and what images.fetch raises. Whatever
     happens, ^C and SIGTERM too, no container stays, and no volume that this
     launch made and claude never used.
     """
     id = os.urandom(16).hex()
     if launch.rebuild:
         images.fetch(engine, launch.image, progress, rebuild=True)
-    spec = _spec(launch, id)
+    brought = tools.needed(engine, launch.image, progress, ca=launch.ca)
+    spec = _spec(launch, id, brought)
     started = False
     try:
         # By id from here on: once it is removed, the name may be another launch's.
         container = _create(engine, launch, spec, progress)
-        engine.copy_in(container, _payload(launch).archive())
+        engine.copy_in(container, _payload(launch, brought).archive())
         before_start()
         started = True
         try:
@@ -157,7 +159,7 @@ def _create(engine: Engine, launch: Launch, spec: ContainerSpec, progress: image
         ) from None
 
 
-def _spec(launch: Launch, id: str) -> ContainerSpec:
+def _spec(launch: Launch, id: str, brought: Tools | None) -> ContainerSpec:
     labels = {
         model.SESSION: launch.session,
         model.DIRECTORY: str(launch.directory),
@@ -180,6 +182,7 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
     # Not read-only: rootless docker 20.10 then fails to `cp` if the socket lies in a nosuid
     # mount, which /run/user is.
     agent = (Bind(launch.agent.socket, model.AGENT),) if launch.agent else ()
+    ours = (brought.mount(),) if brought else ()
     return ContainerSpec(
         image=launch.image.name,
         name=model.container_name(launch.session),
@@ -198,6 +201,7 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
                 {**labels, model.KIND: model.STATE_KIND},
             ),
             *lays,
+            *ours,
             *agent,
             *launch.mounts,
         ),
@@ -213,7 +217,7 @@ def _spec(launch: Launch, id: str) -> ContainerSpec:
     )
 
 
-def _payload(launch: Launch) -> Payload:
+def _payload(launch: Launch, brought: Tools | None) -> Payload:
     uid, gid = host.user_ids()
     return Payload(
         identity=launch.identity or ("Claude", "claude@container"),
@@ -227,4 +231,5 @@ def _payload(launch: Launch) -> Payload:
         ca=launch.ca,
         agent=launch.agent,
         managed_settings=pins.managed_settings(launch.env, ca=bool(launch.ca)),
+        tools=brought,
     )

@@ -19,6 +19,7 @@ from claude_container.sessions.known import Session
 from claude_container.sessions.overlay import Overlay
 
 SESSION, OVERLAY, CONVERSATION, ORIGINAL = "session", "overlay", "conversation", "original"
+TOOLS = "tools"
 WORKERS = 4
 # The bash original's volumes carry no labels; the last is of its deprecated --dir.
 _PREFIXES = ("claude-session-", "claude-state-", "session-data-")
@@ -70,6 +71,15 @@ def entries(listed: Listed) -> list[Entry]:
     return [
         entry if entry.kind == ORIGINAL else replace(entry, running=_running(holders, entry.name))
         for entry in found
+    ]
+
+
+def tools(listed: Listed) -> list[Entry]:
+    """The tool volumes, which are no work of anybody's."""
+    return [
+        Entry(volume.name, TOOLS, (volume.name,), created=_created(volume))
+        for volume in sorted(listed.volumes, key=lambda volume: volume.name)
+        if volume.labels.get(model.KIND) == model.TOOLS_KIND
     ]
 
 
@@ -159,14 +169,18 @@ def _labelled(held: dict[str, Volume]) -> Iterable[Entry]:
             continue
         if _kind(held, model.session_volume(name)):
             continue
-        created = said.get(model.CREATED, "")
         yield Entry(
             name,
             CONVERSATION,
             (volume.name,),
-            created=int(created) if created.isdigit() else 0,
+            created=_created(volume),
             directory=said.get(model.DIRECTORY, ""),
         )
+
+
+def _created(volume: Volume) -> int:
+    created = volume.labels.get(model.CREATED, "")
+    return int(created) if created.isdigit() else 0
 
 
 def _originals(held: dict[str, Volume]) -> Iterable[Entry]:

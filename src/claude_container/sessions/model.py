@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 PREFIX = "claude-container."
 KIND = PREFIX + "kind"
 # Kinds of volumes; containers have direct, session, overlay, create, delete, login,
-# transport, demo, doctor.
+# transport, demo, doctor, look, tools.
 WORKSPACE_KIND = "session"
 STATE_KIND = "state"
 OVERLAY_KIND = "overlay"  # what a session of --dir changed
@@ -22,6 +22,8 @@ MERGED_KIND = "overlay-merged"  # what it sees; nothing is in it
 CREATE_KIND = "create"  # of the container that fills a new session's volume
 DELETE_KIND = "delete"  # of one that only holds a session's name while that is removed
 LOGIN_KIND = "login"
+LOOK_KIND = "look"  # of one that looks at what is in an image
+TOOLS_KIND = "tools"  # of a tool volume, and of the container that fills it
 # Of a volume that git found missing, and the engine made anew: nothing is in it.
 STRAY_KIND = "stray"
 SESSION = PREFIX + "session"
@@ -53,6 +55,7 @@ AGENT = "/run/host-services/ssh-auth.sock"
 STATE = "/var/lib/claude-container/state"
 # The layers of an overlay, where a container has them: the user's folder, and the changes.
 LOWER, CHANGES = "/run/claude-container-lower", "/run/claude-container-changes"
+TOOLS = "/opt/claude-container"
 
 
 def check_name(name: str) -> str:
@@ -93,6 +96,11 @@ def changes_volume(session: str) -> str:
 
 def merged_volume(session: str) -> str:
     return f"claude-overlay-{session}"
+
+
+def tools_volume(version: str, libc: str) -> str:
+    """The volume with claude and what goes with it, for images of that libc."""
+    return f"claude-tools-{version}-{libc}"
 
 
 def container_name(session: str) -> str:

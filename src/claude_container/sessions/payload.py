@@ -11,6 +11,7 @@ from claude_container.git import quoted
 from claude_container.host import Agent
 from claude_container.images import RECIPES
 from claude_container.sessions import model
+from claude_container.sessions.tools import Tools
 
 _HERE = "run/claude-container"
 # A drop-in wins over managed-settings.json and the drop-ins before it, and is merged
@@ -34,6 +35,7 @@ class Payload:
     ca: bytes = b""
     agent: Agent | None = None  # an ssh agent whose socket is mounted
     managed_settings: str = "{}"
+    tools: Tools | None = None  # a mounted volume with what the image lacks
 
     def archive(self) -> bytes:
         """The tar, everything in it root's; the token for root's eyes only."""
@@ -69,6 +71,8 @@ class Payload:
             # Claude's own folder for a directory's conversations: the path with - for /.
             "project": model.WORKSPACE.replace("/", "-"),
             "continue": self.continue_,
+            "tools": model.TOOLS if self.tools else "",
+            "lends_libc": "yes" if self.tools and self.tools.lends_libc else "no",
             "git": "yes" if self.git else "no",
             "overlay": self.overlay,
             "lower": model.LOWER,
