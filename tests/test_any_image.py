@@ -392,9 +392,11 @@ def test_doctor_tells_what_it_lacks_and_what_is_brought(
 
 _WITH_DEFAULT = """
 import sys
+from dataclasses import replace
 from claude_container import images
 from claude_container.cli import main
-images.DEFAULT = sys.argv[1]
+default = images.default
+images.default = lambda *args: replace(default(*args), name=sys.argv[1])
 sys.exit(main.main(sys.argv[2:]))
 """
 
