@@ -105,7 +105,7 @@ def _ensure(
     told = False
     while True:
         there = next((found for found in volumes(engine) if found.name == name), None)
-        if there and (facts := _whole(engine, there)) is not None:
+        if there and (facts := _whole(engine, there, standard.name)) is not None:
             return facts
         try:
             if there:
@@ -131,7 +131,7 @@ def _container(volume: str) -> str:
     return f"claude-container-{volume.removeprefix('claude-')}"
 
 
-def _whole(engine: Engine, volume: Volume) -> Facts | None:
+def _whole(engine: Engine, volume: Volume, image: str) -> Facts | None:
     """What is remembered of a volume, once all that was to come into it is there."""
     id = volume.labels.get(model.LAUNCH, "")
     if (known := remembered.recall(f"whole {id}")) is not None:
@@ -139,7 +139,7 @@ def _whole(engine: Engine, volume: Volume) -> Facts | None:
     name = f"claude-container-look-{uuid.uuid4().hex[:12]}"
     mount = VolumeMount(volume.name, model.TOOLS, read_only=True)
     test = ("/bin/sh", "-c", '[ -e "$0/whole" ]', model.TOOLS)
-    container = engine.create(_spec(images.default_name(), name, model.LOOK_KIND, mount, test))
+    container = engine.create(_spec(image, name, model.LOOK_KIND, mount, test))
     return _remember(engine, id) if _run(engine, container).code == 0 else None
 
 
