@@ -369,6 +369,37 @@ def test_merge_can_delete_it_afterwards_unless_it_holds_more(
     assert (gone.code, volumes(name)) == (0, []), gone.stderr
 
 
+def test_what_git_takes_for_its_own_folder_is_refused_and_delete_says_so(
+    cli: Cli, docker: Docker, folder: Path, name: str
+) -> None:
+    """Names that other systems read as .git: git's own check finds them."""
+    lay.make(docker, name, folder, Quiet())
+    inside(name, "mkdir -p GIT~1/hooks; echo evil >GIT~1/hooks/pre-commit; echo fine >a.txt")
+    refused = cli("merge", name, "--all")
+    assert refused.code == 1 and "cannot be told what session" in refused.stderr
+    assert "hasDotgit" in refused.stderr and (folder / "a.txt").read_text() == "a\n"
+    kept = cli("delete", name)
+    assert kept.code == 1 and "it cannot be looked at" in kept.stderr
+
+
+def test_a_link_of_the_session_s_leads_no_merge_out_of_the_folder(
+    cli: Cli, docker: Docker, folder: Path, name: str, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    write(outside, {"b.txt": "theirs\n"})
+    lay.make(docker, name, folder, Quiet())
+    inside(name, f"rm -r sub; ln -s '{outside}' sub; mkdir deep; echo x >deep/b.txt")
+    (folder / "deep").symlink_to(outside)
+    refused = cli("merge", name, "--all", "--accept-risks")
+    assert refused.code == 1 and "a conflict: nothing was written" in refused.stderr
+    assert (folder / "sub" / "b.txt").exists()
+    (folder / "deep").unlink()
+    done = cli("merge", name, "--all", "--accept-risks")
+    assert done.code == 0 and os.readlink(folder / "sub") == str(outside), done.stderr
+    assert (folder / "deep" / "b.txt").read_text() == "x\n"
+    assert held(outside) == {"b.txt": (FILE, b"theirs\n")}
+
+
 # Where the engine cannot lay the overlay
 
 

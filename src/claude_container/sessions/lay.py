@@ -25,6 +25,7 @@ from claude_container.engines.base import (
     VolumeMount,
 )
 from claude_container.errors import ClaudeContainerError
+from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model, overlay, workspace
 from claude_container.sessions.enter import SessionBusy
@@ -81,7 +82,7 @@ def make(
             hint=f"wait for that one, or end it: {engine.name} rm --force {spec.name}",
         ) from error
     except BaseException:
-        with contextlib.suppress(EngineError):
+        with held_back(), contextlib.suppress(EngineError):
             leftovers.remove_launch(engine, id, started=False)
         raise
     engine.remove(container)

@@ -147,6 +147,7 @@ def _fetch(
         raise CannotLook(
             f"it cannot be told what session {found.name} changed",
             evidence=failed.evidence or failed.what,
+            hint=f"look around in it: claude-container shell {found.name}",
         ) from error
 
 
