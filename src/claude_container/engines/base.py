@@ -249,7 +249,8 @@ class Build:
 
     `context` is a folder of the host, or the bytes of a tar that holds all of
     it. `dockerfile` is a path of the host, or inside the tar. An argument that
-    is None takes its value from our environment and shows in no argv.
+    is None takes its value from our environment and shows in no argv. `target`
+    is the stage to end with, if not the last.
     """
 
     tag: str
@@ -257,3 +258,4 @@ class Build:
     dockerfile: str
     arguments: Mapping[str, str | None] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
