@@ -121,7 +121,7 @@ def test_a_command_is_called_by_its_name_and_never_drives_a_terminal(project: Pa
     said = {"db\033[2J": "x" * 100, "b": ["echo", "two words"]}
     found = read(project, {"image": "x", "postCreateCommand": said})
     assert [command.label for command in found.post_create] == [
-        f"postCreateCommand db\\x1b[2J: {'x' * 59}…",
+        f"postCreateCommand db\\x1b[2J: {'x' * 56}…",
         "postCreateCommand b: echo 'two words'",
     ]
     assert found.in_words().isprintable()

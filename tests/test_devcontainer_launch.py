@@ -70,13 +70,18 @@ def launch(cli: Cli, session: str, repository: Path, *flags: str) -> Ran:
     return cli(*args, cwd=repository, CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
 
 
-def launch_as(uid: int, session: str, repository: Path) -> subprocess.CompletedProcess[str]:
-    """As another user, whose the repository is; what is imported late is imported before."""
+def launch_as(
+    uid: int, session: str, repository: Path, *claude_args: str, others: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """As another user, whose the repository is, but for what is the uid 4321's."""
     sh("chown", "-R", f"{uid}:{uid}", str(repository))
+    if others:
+        sh("chown", "-R", "4321:4321", str(others))
+    # What is imported late has to be imported before the user changes.
     script = f"import jsonc, msgspec, encodings.unicode_escape\n{_AS_USER}"
     argv = [sys.executable, "-c", script, str(uid), str(os.stat(DOCKER_SOCKET).st_gid)]
     return subprocess.run(
-        [*argv, "--trust", "-s", session],
+        [*argv, "--trust", "-s", session, "--", *claude_args],
         cwd=repository,
         env={**clean_environment(Path("/nonexistent")), "CLAUDE_CODE_OAUTH_TOKEN": TOKEN},
         capture_output=True,
@@ -143,6 +148,24 @@ def test_the_user_it_names_has_the_hosts_uid_and_its_own_home(
     # A link is the user's, what it points to stays; so does what was another's in there.
     assert owners == {"mine": uid, "made": uid, "link": uid, "roots": 0}
     assert (repository / "made").stat().st_uid == uid
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becoming another user takes root")
+@pytest.mark.parametrize("place", ["/", "/home/link", "/workspace/theirs", "/home/../workspace"])
+def test_a_home_that_leads_to_the_host_changes_no_owner_there(
+    place: str, session: str, repository: Path, image: str
+) -> None:
+    write(repository, {"remoteUser": "odd"})
+    (repository / ".devcontainer" / "Dockerfile").write_text(
+        f"FROM {image}\nRUN useradd --no-create-home --uid 4321 --home-dir {place} odd"
+        " && ln -s /workspace /home/link\n"
+    )
+    theirs = repository / "theirs"
+    theirs.mkdir()
+    (theirs / "file").touch()
+    done = launch_as(1000, session, repository, "--version", others=theirs)
+    assert done.returncode == 0, done.stderr
+    assert [path.stat().st_uid for path in (theirs, theirs / "file")] == [4321, 4321]
 
 
 def test_a_user_that_the_image_lacks_is_told_before_claude_starts(

@@ -292,5 +292,5 @@ class _Reader:
             words = ["/bin/sh", "-c", line] if isinstance(line, str) else line
             filled = tuple(self._filled(key, word) for word in words)
             text = visible(filled[2] if isinstance(line, str) else shlex.join(filled))
-            text = text if len(text) <= 60 else f"{text[:59]}…"
+            text = text if len(text) <= 57 else f"{text[:56]}…"
             yield Command(f"{key}{f' {visible(name)}' if name else ''}: {text}", filled)

@@ -90,8 +90,11 @@ POINTS
     # shellcheck disable=SC2086
     find "$folder" "$@" $whose -exec chown -h "$uid:$gid" {} +
 }
-# root's own (a user of that id under another name) stays root's.
-if [ "$old_uid" != "$uid" ] && [ "$old_uid" != 0 ] && [ -d "$home" ]; then own "$home" "$old_uid"; fi
+# The home of a user that got another id: what was theirs, in a folder of the image's own.
+if [ "$old_uid" != "$uid" ] && [ "$old_uid" != 0 ] && [ -d "$home" ] && [ "$home" != / ] &&
+    [ "$(readlink -f "$home")" = "$home" ] && [ "$(stat -c %d "$home")" = "$(stat -c %d /)" ]; then
+    own "$home" "$old_uid"
+fi
 if [ "$uid$remote_user" != 0 ] && { [ ! -d "$home" ] || [ "$(stat -c %u "$home")" != "$uid" ]; }; then
     home=/home/claude
     mkdir -p "$home"
