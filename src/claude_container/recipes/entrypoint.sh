@@ -93,6 +93,8 @@ POINTS
 # The home of a user that got another id: what was theirs, in a folder of the image's own.
 if [ "$old_uid" != "$uid" ] && [ "$old_uid" != 0 ] && [ -d "$home" ] && [ "$home" != / ] &&
     [ "$(readlink -f "$home")" = "$home" ] && [ "$(stat -c %d "$home")" = "$(stat -c %d /)" ]; then
+    [ "$(find "$home" -user "$old_uid" | wc -l)" -lt 2000 ] ||
+        echo "→ giving the files in $home, which the image made for uid $old_uid, to uid $uid" >&2
     own "$home" "$old_uid"
 fi
 if [ "$uid$remote_user" != 0 ] && { [ ! -d "$home" ] || [ "$(stat -c %u "$home")" != "$uid" ]; }; then
