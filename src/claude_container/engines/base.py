@@ -249,8 +249,8 @@ class Build:
 
     `context` is a folder of the host, or the bytes of a tar that holds all of
     it. `dockerfile` is a path of the host, or inside the tar. An argument that
-    is None takes its value from our environment and shows in no argv. `target`
-    is the stage to end with, if not the last.
+    is None takes its value from our environment and shows in no argv. `target` is
+    the stage of the Dockerfile to build, by default its last.
     """
 
     tag: str

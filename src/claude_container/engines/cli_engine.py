@@ -246,7 +246,7 @@ class CliEngine:
         argv += [f"--label={key}={value}" for key, value in plan.labels.items()]
         for name, value in plan.arguments.items():
             argv += ["--build-arg", name if value is None else f"{name}={value}"]
-        argv += [f"--target={plan.target}"] if plan.target else []
+        argv += ["--target", plan.target] if plan.target else []
         # Else the classic builder leaves the container of a step that failed.
         argv.append("--force-rm")
         tar = plan.context if isinstance(plan.context, bytes) else None

@@ -93,7 +93,7 @@ POINTS
 # The home of a user that got another id: what was theirs, in a folder of the image's own.
 if [ "$old_uid" != "$uid" ] && [ "$old_uid" != 0 ] && [ -d "$home" ] && [ "$home" != / ] &&
     [ "$(readlink -f "$home")" = "$home" ] && [ "$(stat -c %d "$home")" = "$(stat -c %d /)" ]; then
-    [ "$(find "$home" -user "$old_uid" | wc -l)" -lt 2000 ] ||
+    [ -z "$(find "$home" -user "$old_uid" | sed -n 2000p)" ] ||
         echo "→ giving the files in $home, which the image made for uid $old_uid, to uid $uid" >&2
     own "$home" "$old_uid"
 fi

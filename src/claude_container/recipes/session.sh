@@ -18,7 +18,7 @@ fail() {
 # is called here with the token's pipe still open.
 image_path=$1 what=$2
 shift 2
-if [ -n "$agent" ] && ! [ -w "$agent" ]; then
+if [ -n "$agent" ] && [ "$what" != create ] && ! [ -w "$agent" ]; then
     echo "⚠ without ssh: the agent's socket cannot be used by uid $(id -u) in this container" >&2
 fi
 # With the variables of devcontainer.json, which are for no program of ours.
