@@ -14,7 +14,7 @@ from claude_container import config, devcontainer, host
 from claude_container.cli import settings
 from claude_container.cli.console import Console
 from claude_container.config import Settings, TrustStore
-from claude_container.devcontainer import Command, DevContainer, shell_word
+from claude_container.devcontainer import Command, DevContainer
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.sessions import payload
 from tests.conftest import Cli
@@ -125,6 +125,12 @@ def test_a_command_is_called_by_its_name_and_never_drives_a_terminal(project: Pa
         "postCreateCommand b: echo 'two words'",
     ]
     assert found.in_words().isprintable()
+
+
+def test_nothing_is_hidden_behind_a_long_line(project: Path) -> None:
+    env = {f"A{n}": "x" for n in range(10_000)}
+    said = {"image": "x" * 1000, "containerEnv": env, "postCreateCommand": {"y" * 999: "evil"}}
+    assert len(read(project, said).in_words()) < 300
 
 
 def test_ports_are_numbers_of_this_container(project: Path) -> None:
@@ -250,7 +256,7 @@ def test_a_value_reaches_the_program_as_it_is(value: str, tmp_path: Path) -> Non
 
 
 def test_only_the_name_of_a_variable_becomes_a_part_of_a_script() -> None:
-    assert shell_word("${containerEnv:A;id}") == "'${containerEnv:A;id}'"
+    assert payload._shell_word("${containerEnv:A;id}") == "'${containerEnv:A;id}'"
 
 
 # Bad and hostile files
@@ -299,9 +305,18 @@ def test_a_slip_is_shown(project: Path) -> None:
     assert '"x"\\n "remoteUser"' in raised.value.evidence
 
 
+def test_no_other_file_of_the_host_is_read_and_shown(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    (project / ".devcontainer").mkdir()
+    (project / MAIN).symlink_to(tmp_path / "token")
+    with pytest.raises(UsageError, match="is a link out of") as raised:
+        devcontainer.read(project / MAIN, project, host.read_regular, "/workspace")
+    assert "secret" not in str(raised.value.evidence)
+
+
 def test_a_file_that_is_none_is_not_read(project: Path) -> None:
     (project / ".devcontainer").mkdir()
-    (project / MAIN).symlink_to("/dev/zero")
+    os.mkfifo(project / MAIN)
     with pytest.raises(UsageError, match="cannot read"):
         devcontainer.read(project / MAIN, project, host.read_regular, "/workspace")
 
@@ -312,6 +327,7 @@ def test_a_file_that_is_none_is_not_read(project: Path) -> None:
         {"dockerfile": "../../x"},
         {"dockerfile": "/etc/passwd"},
         {"dockerfile": "link/x"},
+        {"dockerfile": "/proc/self/cwd/Dockerfile"},
         {"dockerfile": "Dockerfile", "context": "../.."},
         {"dockerfile": "Dockerfile", "context": "/"},
         {"dockerfile": "Dockerfile", "context": "link"},
@@ -319,8 +335,9 @@ def test_a_file_that_is_none_is_not_read(project: Path) -> None:
     ids=str,
 )
 def test_a_build_sees_nothing_outside_of_the_directory(
-    project: Path, build: dict[str, str]
+    project: Path, build: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(project)
     put(project, "")
     (project / ".devcontainer" / "link").symlink_to(project.parent)
     with pytest.raises(UsageError, match="is outside of"):

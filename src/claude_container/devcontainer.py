@@ -35,12 +35,11 @@ _OURS = re.compile(
     r"|NODE_TLS_REJECT_UNAUTHORIZED|SSL_CERT_\w+|IS_SANDBOX|HOME|USER|LOGNAME|SSH_AUTH_SOCK",
     re.IGNORECASE,
 )
-_USER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _VARIABLE = re.compile(
     r"\$\{(?:(?P<known>(?:local|container)WorkspaceFolder(?:Basename)?|devcontainerId)"
     r"|(?P<kind>localEnv|env|containerEnv):(?P<name>[^:}]*)(?::(?P<default>[^}]*))?)\}"
 )
-_IN_CONTAINER = re.compile(r"\$\{containerEnv:([A-Za-z_][A-Za-z0-9_]*)\}")
+IN_CONTAINER = re.compile(r"\$\{containerEnv:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,8 @@ class Command:
 class DevContainer:
     """What is taken over, checked. Without image and dockerfile there is nothing to use.
 
-    A value in `env` may hold ${containerEnv:NAME} (see shell_word); None takes a variable
-    away. `left_out` names what is not taken over.
+    A value in `env` may hold ${containerEnv:NAME}, for the shell to fill in; None takes a
+    variable away. `left_out` names what is not taken over.
     """
 
     file: Path
@@ -80,16 +79,8 @@ class DevContainer:
             "variables": " ".join(self.env),
             "ports": " ".join(map(str, self.ports)),
         }
-        parts = [f"{kind} {what}" for kind, what in said.items() if what]
+        parts = [_short(f"{kind} {what}") for kind, what in said.items() if what]
         return visible(", ".join([*parts, *(command.label for command in self.post_create)]))
-
-
-def shell_word(value: str) -> str:
-    """A value of `env` as a word of the shell's, with ${containerEnv:NAME} for it to fill in."""
-    parts = _IN_CONTAINER.split(value)
-    # split: literal, name, literal, name, …, literal
-    words = [f'"${{{part}-}}"' if odd % 2 else shlex.quote(part) for odd, part in enumerate(parts)]
-    return "".join(word for word in words if word != "''") or "''"
 
 
 def find(directory: Path, chosen: str | None) -> tuple[Path | None, tuple[str, ...]]:
@@ -120,12 +111,23 @@ def read(
     Raises UsageError for one that cannot be read, is not valid, or leads out of the directory.
     """
     shown = file.relative_to(directory).as_posix()
+    if not _within(file, directory):
+        raise _Bad(f"{shown} is a link out of {directory}")
     try:
         raw = read(file, _LIMIT)
     except OSError as error:
         raise _Bad(f"cannot read {shown}", error.strerror or str(error)) from error
-    reader = _Reader(shown, file.parent, directory, workspace)
-    return reader.all(file, raw, _decoded(raw, shown))
+    return _Reader(shown, file.parent, directory, workspace).all(file, raw, _decoded(raw, shown))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 57 else f"{text[:56]}…"
+
+
+def _within(path: Path, directory: Path) -> bool:
+    """Whether it lies in there both by its name and in truth."""
+    real = Path(os.path.realpath(path))
+    return path.is_relative_to(directory) and real.is_relative_to(os.path.realpath(directory))
 
 
 class _Bad(UsageError):
@@ -208,11 +210,11 @@ class _Reader:
         return DevContainer(
             file=file,
             digest=hashlib.sha256(raw).hexdigest(),
-            image=None if dockerfile else self._text("image", said.image),
+            image=None if dockerfile or not said.image else self._filled("image", said.image),
             dockerfile=self._path("build.dockerfile", dockerfile) if dockerfile else None,
             context=self._path("build.context", context) if dockerfile else None,
             args={n: v or "" for n, v in self._variables("build.args", said.build.args)},
-            target=self._text("build.target", said.build.target),
+            target=said.build.target and self._filled("build.target", said.build.target),
             user=self._user(said),
             env={
                 **dict(self._variables("containerEnv", said.containerEnv)),
@@ -229,16 +231,13 @@ class _Reader:
             names = [name for name, value in held.items() if value and name not in taken]
             self._left_out += [prefix + name for name in names if not _HARMLESS.fullmatch(name)]
 
-    def _text(self, key: str, value: str | None) -> str | None:
-        return self._filled(key, value) if value else None
-
     def _filled(self, key: str, value: str, *, inside: bool = False) -> str:
         """`value` with its variables; one that is not for a repository to ask for is empty."""
 
         def fill(match: re.Match[str]) -> str:
             if (known := match["known"]) in self._known:
                 return self._known[known]
-            if inside and _IN_CONTAINER.fullmatch(match[0]):
+            if inside and IN_CONTAINER.fullmatch(match[0]):
                 return match[0]
             self._left_out.append(f"{match[0]} in {key}")
             return match["default"] or ""
@@ -248,7 +247,7 @@ class _Reader:
     def _path(self, key: str, value: str) -> Path:
         path = Path(os.path.abspath(self._folder / self._filled(key, value)))
         # Trust is for this directory, and a build gets to see all of its context.
-        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._directory)):
+        if not _within(path, self._directory):
             raise _Bad(f"{self._shown}: {key} {value} is outside of {self._directory}")
         return path
 
@@ -269,8 +268,9 @@ class _Reader:
                 yield name, filled
 
     def _user(self, said: _File) -> str | None:
-        user = self._text("remoteUser", said.remoteUser or said.containerUser)
-        if not user or (user != "root" and _USER_NAME.fullmatch(user)):
+        user = said.remoteUser or said.containerUser
+        user = user and self._filled("remoteUser", user)
+        if not user or (user != "root" and re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_.-]*", user)):
             return user
         self._left_out.append(f"remoteUser {user} (claude has your own uid, and no privilege)")
         return None
@@ -291,6 +291,5 @@ class _Reader:
                 continue
             words = ["/bin/sh", "-c", line] if isinstance(line, str) else line
             filled = tuple(self._filled(key, word) for word in words)
-            text = visible(filled[2] if isinstance(line, str) else shlex.join(filled))
-            text = text if len(text) <= 57 else f"{text[:56]}…"
-            yield Command(f"{key}{f' {visible(name)}' if name else ''}: {text}", filled)
+            text = _short(visible(filled[2] if isinstance(line, str) else shlex.join(filled)))
+            yield Command(f"{key}{f' {_short(visible(name))}' if name else ''}: {text}", filled)

@@ -63,7 +63,7 @@ def _image(
     if theirs.dockerfile:
         named = directory / theirs.dockerfile
         # Trust is for this directory, and a Dockerfile's folder is what a build gets to see.
-        if not named.resolve().is_relative_to(directory):
+        if not (named.is_relative_to(directory) and named.resolve().is_relative_to(directory)):
             raise UsageError(
                 f"{config.PROJECT_FILE}: dockerfile {theirs.dockerfile} is outside of {directory}"
             )

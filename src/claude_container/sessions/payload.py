@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass, field
 
 from claude_container.archive import Entry, tar
-from claude_container.devcontainer import DevContainer, shell_word
+from claude_container.devcontainer import IN_CONTAINER, DevContainer
 from claude_container.git import quoted
 from claude_container.host import Agent
 from claude_container.images import RECIPES
@@ -92,8 +92,16 @@ def _with_env(dev: DevContainer) -> str:
     By env and no assignment: a name may be that of a variable of the shell's own.
     """
     gone = [f"-u {name}" for name, value in dev.env.items() if value is None]
-    env = [f"{name}={shell_word(value)}" for name, value in dev.env.items() if value is not None]
+    env = [f"{name}={_shell_word(value)}" for name, value in dev.env.items() if value is not None]
     return f'exec /usr/bin/env {" ".join([*gone, *env])} "$@"\n'
+
+
+def _shell_word(value: str) -> str:
+    """A value as a word of the shell's, with ${containerEnv:NAME} for it to fill in."""
+    parts = IN_CONTAINER.split(value)
+    # split: literal, name, literal, name, …, literal
+    words = [f'"${{{part}-}}"' if odd % 2 else shlex.quote(part) for odd, part in enumerate(parts)]
+    return "".join(word for word in words if word != "''") or "''"
 
 
 def _post_create(dev: DevContainer) -> str:
