@@ -10,9 +10,11 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     read -r home
     read -r user
     read -r image_path
+    read -r shell
 } <"$here/user"
 [ "$uid" != 0 ] || export IS_SANDBOX=1
 export HOME="$home" USER="$user" LOGNAME="$user"
+[ ! -x "$shell" ] || export SHELL="$shell"
 exec setpriv --reuid "$uid" --regid "$gid" --init-groups --no-new-privs \
     --inh-caps=-all --ambient-caps=-all --bounding-set=-all \
     "$here/session" "$image_path" "$@"
