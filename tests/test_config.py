@@ -128,26 +128,56 @@ def test_a_folder_in_the_files_place_is_an_error(tmp_path: Path) -> None:
 
 # Trust
 
+LOOKED_AT = {"Dockerfile": "a digest", "port 1": ""}
+
 
 def test_trust_is_remembered_by_the_next_launch(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there yet"
-    assert TrustStore(folder).answer(Path("/a")) is None
-    TrustStore(folder).remember(Path("/a"), True)
+    assert TrustStore(folder).answer(Path("/a"), LOOKED_AT) is None
+    TrustStore(folder).remember(Path("/a"), LOOKED_AT)
     TrustStore(folder).remember(Path("/b"), False)
     store = TrustStore(folder)
-    assert [store.answer(Path(p)) for p in ("/a", "/b", "/a/b")] == [True, False, None]
+    assert [store.answer(Path(p), LOOKED_AT) for p in ("/a", "/b", "/a/b")] == [True, False, None]
+
+
+@pytest.mark.parametrize(
+    ("things", "trusted"),
+    [
+        ({}, True),
+        ({"port 1": ""}, True),
+        ({"Dockerfile": "another digest"}, None),
+        ({**LOOKED_AT, "port 2": ""}, None),
+    ],
+)
+def test_only_what_was_looked_at_is_trusted(
+    tmp_path: Path, things: dict[str, str], trusted: bool | None
+) -> None:
+    store = TrustStore(tmp_path)
+    store.remember(Path("/a"), LOOKED_AT)
+    assert store.answer(Path("/a"), things) is trusted
+    store.remember(Path("/a"), things)
+    assert [store.answer(Path("/a"), of) for of in (things, {"port 1": ""})] == [True, True]
+    store.remember(Path("/a"), False)
+    assert store.answer(Path("/a"), things) is False
+
+
+def test_a_yes_to_whatever_may_come_is_asked_again(tmp_path: Path) -> None:
+    """It is what the file held before there were digests in it."""
+    (tmp_path / "trusted.json").write_text('{"/a": true, "/b": false}')
+    answers = [TrustStore(tmp_path).answer(Path(p), {}) for p in ("/a", "/b")]
+    assert answers == [None, False]
 
 
 def test_trust_can_be_forgotten(tmp_path: Path) -> None:
     store = TrustStore(tmp_path)
-    store.remember(Path("/a"), True)
+    store.remember(Path("/a"), LOOKED_AT)
     store.remember(Path("/a"), None)
     store.remember(Path("/never said"), None)
-    assert store.answer(Path("/a")) is None
+    assert store.answer(Path("/a"), LOOKED_AT) is None
 
 
 def test_only_the_user_can_read_whom_they_trust(tmp_path: Path) -> None:
-    TrustStore(tmp_path / "new").remember(Path("/a"), True)
+    TrustStore(tmp_path / "new").remember(Path("/a"), LOOKED_AT)
     (file,) = (tmp_path / "new").iterdir()
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (file, file.parent)]
     assert modes == [0o600, 0o700]
@@ -156,11 +186,11 @@ def test_only_the_user_can_read_whom_they_trust(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "\0", '["/a"]', '{"/a": "yes"}', '{"/a": 1}'])
 def test_a_broken_trust_file_trusts_nobody(tmp_path: Path, content: str) -> None:
     store = TrustStore(tmp_path / "config")
-    store.remember(Path("/a"), True)
+    store.remember(Path("/a"), LOOKED_AT)
     (file,) = (tmp_path / "config").iterdir()
     file.write_text(content)
     try:
-        assert store.answer(Path("/a")) is None
+        assert store.answer(Path("/a"), LOOKED_AT) is None
     except ClaudeContainerError as error:
         assert error.hint == "remove the file; you will be asked again"
 
@@ -168,7 +198,7 @@ def test_a_broken_trust_file_trusts_nobody(tmp_path: Path, content: str) -> None
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ClaudeContainerError, match=r"cannot (read|write)"):
-        TrustStore(tmp_path / "file" / "folder").remember(Path("/a"), True)
+        TrustStore(tmp_path / "file" / "folder").remember(Path("/a"), LOOKED_AT)
 
 
 def test_an_answer_is_written_whole_or_not_at_all(
@@ -178,15 +208,15 @@ def test_an_answer_is_written_whole_or_not_at_all(
         raise OSError("no space left on device")
 
     store = TrustStore(tmp_path / "config")
-    store.remember(Path("/a"), True)
+    store.remember(Path("/a"), LOOKED_AT)
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(ClaudeContainerError, match="cannot write"):
-        store.remember(Path("/b"), True)
+        store.remember(Path("/b"), LOOKED_AT)
     assert len(list((tmp_path / "config").iterdir())) == 1
-    assert [store.answer(Path(p)) for p in ("/a", "/b")] == [True, None]
+    assert [store.answer(Path(p), LOOKED_AT) for p in ("/a", "/b")] == [True, None]
 
 
 def test_without_a_home_nothing_is_trusted_and_nothing_remembered() -> None:
-    assert TrustStore(None).answer(Path("/a")) is None
+    assert TrustStore(None).answer(Path("/a"), LOOKED_AT) is None
     with pytest.raises(ClaudeContainerError, match="no home directory"):
-        TrustStore(None).remember(Path("/a"), True)
+        TrustStore(None).remember(Path("/a"), LOOKED_AT)

@@ -52,6 +52,8 @@ def test_a_dockerfile_is_built_once_and_again_when_it_changed(
     before = built(repository)
 
     dockerfile.write_text(f"FROM {image}\nCOPY hello /changed\n")
+    assert "has changed since it was trusted" in launch(cli, session, repository).stderr
+    assert cli("trust", cwd=repository).code == 0
     assert "→ building claude-dev-" in launch(cli, session, repository).stderr
     assert len(built(repository)) == 1
     assert built(repository) != before

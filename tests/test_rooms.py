@@ -24,7 +24,7 @@ MODULES = sorted(
 ROWS = (
     {"errors", "archive", "refs", "terminal", "interrupts", "passing"},
     {"process"},
-    {"config", "host", "git", "engines", "wire"},
+    {"config", "devcontainer", "host", "git", "engines", "wire"},
     {"images", "credentials"},
     {"clone", "stock"},
     {"changes"},

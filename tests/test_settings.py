@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -53,7 +54,8 @@ def write_project(project: Path, text: str) -> None:
 
 
 def said_of(project: Path) -> bool | None:
-    return TrustStore(host.config_dir(os.environ)).answer(project)
+    said = TrustStore(host.config_dir(os.environ)).said(project)
+    return said if said is None else said is not False
 
 
 # Precedence
@@ -251,9 +253,13 @@ def test_a_trusted_repository_adds_its_ports_on_this_machine_alone(
 @pytest.mark.parametrize(
     "settled", [{"flags": Settings(image="x")}, {"dockerfile": "Dockerfile"}], ids=str
 )
-@pytest.mark.parametrize(("said", "ports"), [(None, 0), (False, 0), (True, 1)])
+@pytest.mark.parametrize(
+    ("said", "ports"),
+    [(None, 0), (False, 0), ({}, 0), ({"port 127.0.0.1:8080:8080": ""}, 1)],
+    ids=str,
+)
 def test_ports_need_trust_whichever_image_is_used(
-    project: Path, settled: dict[str, object], said: bool | None, ports: int
+    project: Path, settled: dict[str, object], said: Any, ports: int
 ) -> None:
     write_project(project, 'publish = ["8080"]')
     if said is not None:
@@ -332,6 +338,25 @@ def test_trust_and_untrust_answer_for_the_next_launch(cli: Cli, project: Path) -
     assert cli("untrust").code == 0
     with pytest.raises(ClaudeContainerError):
         resolve(project)
+
+
+@pytest.mark.parametrize("change", ["Dockerfile", "port"])
+def test_what_changed_is_asked_about_again(cli: Cli, project: Path, change: str) -> None:
+    """An agent in the directory itself could have written it."""
+    (project / "Dockerfile").touch()
+    (project / "README").touch()
+    assert "hint: it brings Dockerfile\n" in cli("trust").stderr
+    (project / "README").write_text("changed")
+    assert resolve(project).dockerfile
+    if change == "port":
+        write_project(project, "publish = ['1']")
+    else:
+        (project / "Dockerfile").write_text("FROM theirs")
+    assert resolve(project, ask=False).dockerfile is None
+    with pytest.raises(ClaudeContainerError, match="has changed since it was trusted"):
+        resolve(project)
+    assert cli("trust").code == 0
+    assert resolve(project).dockerfile
 
 
 def test_trust_is_for_one_directory_not_for_those_in_it(cli: Cli, project: Path) -> None:

@@ -25,7 +25,7 @@ _TRUST_FILE = "trusted.json"
 VARIANTS = ("slim", "python", "full", "rust")
 # A variant is of our own recipe: all it can do is take room and time, as a limit does.
 PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit", "include", "variant"})
-PROJECT_MAY_IF_TRUSTED = frozenset({"image", "dockerfile", "publish"})
+PROJECT_MAY_IF_TRUSTED = frozenset({"image", "dockerfile", "devcontainer", "publish"})
 # CLAUDE_CONTAINER_IMAGE and so on.
 _VARIABLES = frozenset(
     {"image", "variant", "default_image", "engine", "network", "memory", "cpus", "ca_file"}
@@ -46,6 +46,9 @@ class Settings:
     dockerfile: str | None = None
     """Build and use this Dockerfile: in your file `~` is your home, in a project's file the
     path is within the project."""
+    devcontainer: str | None = None
+    """The development container of this name, of several; `none` does without any (see
+    [devcontainer.json](devcontainer.md))."""
     variant: str | None = None
     """The variant of the default image: `slim`, `python`, `full` or `rust` (see
     [images](images.md)). In a project's file it comes before a Dockerfile that is found there."""
@@ -173,18 +176,29 @@ def seconds(said: str | int | None, default: float) -> float:
 
 
 class TrustStore:
-    """Which directories the user trusts (True) or said no to (False), in one small file."""
+    """What the user trusts of which directory, in one small file.
+
+    Of a directory that is trusted the things that were looked at are kept, by name and
+    digest; False stands for one that was said no to, whatever it brings later.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._path = folder / _TRUST_FILE if folder else None
 
-    def answer(self, directory: Path) -> bool | None:
-        """What the user said of this directory, or None if nobody asked yet."""
+    def said(self, directory: Path) -> Mapping[str, object] | bool | None:
+        """The answer for this directory, False, or None if nobody asked yet."""
         said = self._read().get(str(directory))
-        return said if isinstance(said, bool) else None
+        return said if isinstance(said, dict) or said is False else None
 
-    def remember(self, directory: Path, trusted: bool | None) -> None:
-        """Note an answer, or with None forget it. Written whole or not at all."""
+    def answer(self, directory: Path, things: Mapping[str, str]) -> bool | None:
+        """Whether all of these are as the user trusted them; None if that has to be asked."""
+        said = self.said(directory)
+        if isinstance(said, Mapping):
+            return True if things.items() <= said.items() else None
+        return said
+
+    def remember(self, directory: Path, answer: Mapping[str, str] | Literal[False] | None) -> None:
+        """Trust these things too, or no; None forgets. Written whole or not at all."""
         if self._path is None:
             raise ClaudeContainerError(
                 "there is no home directory to remember this in", hint="set HOME, or use --trust"
@@ -192,9 +206,11 @@ class TrustStore:
         import tempfile
 
         known = self._read()
-        known.pop(str(directory), None)
-        if trusted is not None:
-            known[str(directory)] = trusted
+        before = known.pop(str(directory), None)
+        if answer is False:
+            known[str(directory)] = False
+        elif answer is not None:
+            known[str(directory)] = {**(before if isinstance(before, dict) else {}), **answer}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=f".{_TRUST_FILE}.")

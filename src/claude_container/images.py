@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -144,14 +145,22 @@ def standard() -> Choice:
     return default(host.proxies(os.environ), ca)
 
 
-def project(directory: Path, dockerfile: Path, environ_proxies: Mapping[str, str]) -> Choice:
+def project(
+    directory: Path,
+    dockerfile: Path,
+    environ_proxies: Mapping[str, str],
+    *,
+    context: Path | None = None,
+    arguments: Mapping[str, str] | None = None,
+    target: str | None = None,
+) -> Choice:
     """The image of a project's own Dockerfile, built anew when that file changed.
 
-    Its tag holds a digest of the file and its place, so an image of that name
-    is up to date, and asking for it is all there is to check. The context is
-    the file's folder; of one in .devcontainer/ or docker/ the folder above, unless
-    the launch's own directory happens to have that name: what lies beside that is
-    not the project's. Raises UsageError for a path that is no file.
+    Its tag holds a digest of the file, its place and how it is to be built, so an image
+    of that name is up to date, and asking for it is all there is to check. Unless one
+    is named, the context is the file's folder; of one in .devcontainer/ or docker/ the
+    folder above, unless the launch's own directory happens to have that name: what lies
+    beside that is not the project's. Raises UsageError for a path that is no file.
     """
     if os.path.isdir(dockerfile):
         raise UsageError(
@@ -164,17 +173,22 @@ def project(directory: Path, dockerfile: Path, environ_proxies: Mapping[str, str
     # A link stays a link: the context is where it stands, as for docker.
     path = Path(os.path.abspath(dockerfile))
     above = path.parent.name in _FOLDERS_OF_A_PROJECT and path.parent != directory
-    context = path.parent.parent if above else path.parent
-    digest = hashlib.sha256(os.fsencode(path) + b"\0" + content).hexdigest()[:12]
+    around = path.parent.parent if above else path.parent
+    decides = os.fsencode(path) + b"\0" + content
+    if context or arguments or target:
+        said = [str(context or ""), sorted((arguments or {}).items()), target]
+        decides += b"\0" + json.dumps(said).encode()
+    digest = hashlib.sha256(decides).hexdigest()[:12]
     # Cut short: docker refuses a repository name of more than 255 characters.
-    words = re.findall(r"[a-z0-9]+", context.name.lower()[:100])
+    words = re.findall(r"[a-z0-9]+", around.name.lower()[:100])
     readable = "-".join(words) or "project"
     build = Build(
         tag=f"claude-dev-{readable}:{digest}",
-        context=str(context),
+        context=str(context or around),
         dockerfile=str(path),
-        arguments=dict.fromkeys(environ_proxies),
+        arguments={**(arguments or {}), **dict.fromkeys(environ_proxies)},
         labels={DOCKERFILE_LABEL: str(path)},
+        target=target,
     )
     return Choice(build.tag, str(dockerfile), build=build)
 

@@ -56,6 +56,7 @@ def command(call: Call, /, as_json: bool, **flags: Any) -> int:
         seen = f"not trusted, so not used: {', '.join(resolved.untrusted)}"
         hint = "a launch asks; without a terminal it fails: claude-container trust"
         checks.append(checkup.Check("trust", checkup.WARN, seen, hint))
+    checks += [checkup.Check("container", checkup.WARN, note) for note in resolved.notes]
     if as_json:
         call.console.answer(json.dumps([asdict(check) for check in checks], indent=2))
     else:

@@ -18,6 +18,7 @@ from claude_container.cli.settings import Resolved
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
 from claude_container.credentials import AnotherToken, NoToken, Token
+from claude_container.devcontainer import DevContainer
 from claude_container.engines.base import Engine, Streams
 from claude_container.errors import UsageError
 from claude_container.sessions import enter, model
@@ -95,6 +96,8 @@ def plan(
         hint = f"did you mean the verb {close[0]}?" if close else "verbs: " + ", ".join(VERBS)
         raise UsageError(f"there is no file (and no verb) {dockerfile}", hint=hint)
     chosen = resolved.settings
+    for note in resolved.notes:
+        call.console.warn(note)
     if in_place:
         settings.check_reachable(directory, chosen)
     env = settings.environment(chosen.env)
@@ -109,7 +112,10 @@ def plan(
         streams=Streams.own(interactive=not host.in_ci(os.environ)),
         env={**_ambient(), **env},
         mounts=settings.mounts(chosen.mount, directory),
-        publish=tuple(settings.publish(port) for port in chosen.publish),
+        publish=(
+            *map(settings.publish, chosen.publish),
+            *_forwarded(call.console, resolved.dev, chosen.network),
+        ),
         network=chosen.network,
         memory=None if chosen.memory is None else str(chosen.memory),
         cpus=None if chosen.cpus is None else str(chosen.cpus),
@@ -118,6 +124,7 @@ def plan(
         agent=settings.ssh_agent(call.console, chosen),
         identity=settings.identity(chosen.identity) or git.identity(),
         continue_="yes" if flags.get("continue_") else "no",
+        dev=_without(resolved.dev, env),
         rebuild=flags.get("build", False),
     )
     engine = engines.get(chosen.engine)
@@ -152,10 +159,37 @@ def run(console: Console, engine: Engine, launch: Launch) -> int:
 
 def choose_image(directory: Path, resolved: Resolved, ca: bytes) -> images.Choice:
     if resolved.dockerfile:
-        return images.project(directory, resolved.dockerfile, host.proxies(os.environ))
+        file, proxies, dev = resolved.dockerfile, host.proxies(os.environ), resolved.dev
+        if not dev:
+            return images.project(directory, file, proxies)
+        return images.project(
+            directory, file, proxies, context=dev.context, arguments=dev.args, target=dev.target
+        )
     if resolved.settings.image:
         return images.named(resolved.settings.image, resolved.image_source)
     return images.default(host.proxies(os.environ), ca, resolved.settings.variant)
+
+
+def _without(dev: DevContainer | None, env: Mapping[str, str]) -> DevContainer | None:
+    """A development container without the variables that the user sets themselves."""
+    if dev is None:
+        return None
+    return replace(dev, env={name: it for name, it in dev.env.items() if name not in env})
+
+
+def _forwarded(console: Console, dev: DevContainer | None, network: str | None) -> tuple[str, ...]:
+    """The development container's ports on this machine, but for those that are taken.
+
+    A second session of the same repository is no reason to fail.
+    """
+    ports = dev.ports if dev else ()
+    # An engine refuses ports where the network is not the container's own.
+    if network and (network in ("host", "none") or network.startswith(("container:", "ns:"))):
+        return ()
+    free = tuple(port for port in ports if host.port_is_free(port))
+    if taken := [str(port) for port in ports if port not in free]:
+        console.warn(f"not forwarded, as it is in use here: port {', '.join(taken)}")
+    return tuple(settings.publish(str(port)) for port in free)
 
 
 def standard_image(ca: bytes) -> images.Choice:

@@ -25,6 +25,9 @@ ca_file_option = click.option(
 _ALL = (
     click.option("--image", metavar="IMAGE", help="run in this image, as it is"),
     variant_option,
+    click.option(
+        "--devcontainer", metavar="NAME", help="which of .devcontainer/NAME/, or none at all"
+    ),
     engine_option,
     click.option("--env", multiple=True, metavar="NAME[=VALUE]", help="a variable for claude"),
     click.option("--mount", multiple=True, metavar="SRC:DST[:ro]", help="a folder to mount"),

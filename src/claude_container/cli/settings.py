@@ -8,11 +8,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from claude_container import config, engines, host, images
+from claude_container import config, engines, host
+from claude_container.cli import brought
+from claude_container.cli.brought import Brought
 from claude_container.cli.console import Console
 from claude_container.config import Settings
+from claude_container.devcontainer import DevContainer
 from claude_container.engines.base import Bind
-from claude_container.errors import ClaudeContainerError, UsageError
+from claude_container.errors import UsageError
 
 _PORT = re.compile(
     r"(?:(?P<ip>\d+(?:\.\d+){3}|\[[0-9a-f:]+\]):)?(?P<host>\d+)(?::(?P<inner>\d+))?(?P<proto>/(?:tcp|udp))?"
@@ -30,13 +33,17 @@ def from_flags(flags: dict[str, Any]) -> Settings:
 class Resolved:
     """Settings with every layer in them, and the Dockerfile to build, if one was chosen.
 
-    `untrusted` is what the directory brings and was left out, in words.
+    `dev` is the directory's development container, if that is where the image comes from.
+    `untrusted` is what the directory brings and was left out, in words; `notes` what is not
+    used of what it has, whoever trusts it.
     """
 
     settings: Settings
     dockerfile: Path | None
     image_source: str
     untrusted: tuple[str, ...] = ()
+    dev: DevContainer | None = None
+    notes: tuple[str, ...] = ()
 
 
 def resolve(
@@ -56,41 +63,68 @@ def resolve(
     """
     if bool(dockerfile) + bool(flags.image) + bool(flags.variant) > 1:
         raise UsageError("--image, --variant and a Dockerfile exclude each other")
-    folder = host.config_dir(os.environ)
-    user = config.from_file(folder / config.USER_FILE) if folder else Settings()
+    user = _user()
     theirs = _theirs(console, directory)
     environment = config.from_environment(os.environ)
     if flags.image or flags.variant:  # either answers which image
         environment = replace(environment, image=None, variant=None)
     upper = flags.over(environment)
     settled = bool(dockerfile or upper.image or upper.variant)
-    found = None if settled else _their_dockerfile(directory, theirs)
-    brings = _brings(directory, theirs, found, settled=settled)
-    trusted = trust or _trusted(console, directory, brings, ask=ask and not settled)
+    chosen = upper.over(theirs).over(user).devcontainer
+    try:
+        brings = brought.look(directory, theirs, chosen, settled=settled)
+    except UsageError as error:
+        if ask:
+            raise
+        # A verb that runs nothing here does not fail for it.
+        brings = Brought(notes=(error.what,))
+    trusted = trust or brought.trusted(console, directory, brings, ask=ask and not settled)
     if trusted:
         merged = upper.over(theirs).over(user)
     else:
         # Not even a limit of the user's own is for a stranger to change.
         merged = upper.over(user).over(theirs.only(config.PROJECT_MAY))
-        if brings and ask:
-            console.doing(f"not used, as {directory} is not trusted: {', '.join(brings)}")
-    left_out = () if trusted else brings
+        if brings.in_words and ask:
+            console.doing(f"not used, as {directory} is not trusted: {', '.join(brings.in_words)}")
+    left_out = () if trusted else brings.in_words
+    notes = brings.notes if trusted or not brings.dev else ()
+
+    def resolved(
+        file: Path | None, source: str, dev: DevContainer | None = None, **instead: str | None
+    ) -> Resolved:
+        changed: dict[str, Any] = {**instead}
+        return Resolved(replace(merged, **changed), file, source, left_out, dev, notes)
+
     if dockerfile:
-        return Resolved(merged, Path(dockerfile), "the command line", left_out)
+        return resolved(Path(dockerfile), "the command line")
     if upper.image:
-        source = "--image" if flags.image else "CLAUDE_CONTAINER_IMAGE"
-        return Resolved(merged, None, source, left_out)
+        return resolved(None, "--image" if flags.image else "CLAUDE_CONTAINER_IMAGE")
     if upper.variant:
-        return Resolved(replace(merged, image=None), None, "the default image", left_out)
-    if found and trusted:
-        return Resolved(merged, found, str(found), left_out)
+        return resolved(None, "the default image", image=None)
+    if brings.dockerfile and trusted:
+        return resolved(brings.dockerfile, str(brings.dockerfile))
     if theirs.image and trusted:
-        return Resolved(merged, None, config.PROJECT_FILE, left_out)
+        return resolved(None, config.PROJECT_FILE)
+    if brings.dev and trusted:
+        return resolved(
+            brings.dev.dockerfile, str(brings.dev.file), brings.dev, image=brings.dev.image
+        )
     if theirs.variant and (trusted or not (user.image or user.dockerfile or user.variant)):
-        merged = replace(merged, image=None, variant=theirs.variant)
-        return Resolved(merged, None, config.PROJECT_FILE, left_out)
+        return resolved(None, config.PROJECT_FILE, image=None, variant=theirs.variant)
     own = None if user.image or not user.dockerfile else expanded(user.dockerfile)
-    return Resolved(merged, own, "your config file", left_out)
+    return resolved(own, "your config file")
+
+
+def brings(console: Console, directory: Path) -> Brought:
+    """What `trust` trusts: all that a launch without flags would ask about. Raises UsageError."""
+    theirs = _theirs(console, directory)
+    chosen = theirs.over(_user()).devcontainer
+    return brought.look(directory, theirs, chosen, settled=False)
+
+
+def _user() -> Settings:
+    folder = host.config_dir(os.environ)
+    return config.from_file(folder / config.USER_FILE) if folder else Settings()
 
 
 def _theirs(console: Console, directory: Path) -> Settings:
@@ -104,47 +138,6 @@ def _theirs(console: Console, directory: Path) -> Settings:
         )
     ports = tuple(publish(port, only_local=True) for port in theirs.publish)
     return replace(theirs.only(may), publish=ports)
-
-
-def _their_dockerfile(directory: Path, theirs: Settings) -> Path | None:
-    if theirs.dockerfile:
-        named = directory / theirs.dockerfile
-        # Trust is for this directory, and a Dockerfile's folder is what a build gets to see.
-        if not named.resolve().is_relative_to(directory):
-            raise UsageError(
-                f"{config.PROJECT_FILE}: dockerfile {theirs.dockerfile} is outside of {directory}"
-            )
-        return named
-    return None if theirs.image or theirs.variant else images.find_dockerfile(directory)
-
-
-def _brings(
-    directory: Path, theirs: Settings, found: Path | None, *, settled: bool
-) -> tuple[str, ...]:
-    """What the directory has that counts only once it is trusted, in words."""
-    brings = [str(found.relative_to(directory))] if found else []
-    if theirs.image and not settled:
-        brings.append(f"image {theirs.image}")
-    return (*brings, *(f"port {port}" for port in theirs.publish))
-
-
-def _trusted(console: Console, directory: Path, brings: tuple[str, ...], *, ask: bool) -> bool:
-    """Whether the user trusts a directory; the answer to the question is remembered."""
-    store = config.TrustStore(host.config_dir(os.environ))
-    said = store.answer(directory)
-    if said is not None or not brings or not ask:
-        return bool(said)
-    if not console.terminal:
-        raise ClaudeContainerError(
-            f"{directory} is not trusted yet, and it brings: {', '.join(brings)}",
-            hint="look at it, then: claude-container trust (for this once: --trust;"
-            " to do without: --image IMAGE)",
-        )
-    console.warn(f"{directory} brings: {', '.join(brings)}")
-    console.hint("a Dockerfile runs commands as root in a container while it is built")
-    answer = console.confirm("Trust this directory, now and later?")
-    store.remember(directory, answer)
-    return answer
 
 
 def working_directory() -> Path:

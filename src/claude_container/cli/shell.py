@@ -9,7 +9,7 @@ import click
 from claude_container.cli import inside, names, options
 from claude_container.cli.main import Call
 
-_SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash; else exec sh; fi")
+_SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-$(command -v bash || echo sh)}"')
 
 
 @click.command("shell")

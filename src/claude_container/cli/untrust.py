@@ -18,7 +18,7 @@ def command(call: Call, /, directory: str) -> None:
     """Forget what was said about trusting a directory (this one by default)."""
     root = Path(directory).resolve()
     store = config.TrustStore(host.config_dir(os.environ))
-    if store.answer(root) is None:
+    if store.said(root) is None:
         call.console.done(f"nothing was said about {root}")
         return
     store.remember(root, None)

@@ -108,6 +108,20 @@ def ca_file(environ: Mapping[str, str]) -> tuple[str, str] | None:
     return None
 
 
+def port_is_free(port: int) -> bool:
+    """Whether a TCP port of 127.0.0.1 can be listened on; True where only the engine can tell."""
+    import socket
+
+    with socket.socket() as listening:
+        # As an engine does it: what is merely in TIME_WAIT is free.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE
+    return True
+
+
 def can_write(directory: Path) -> bool:
     """Whether claude can write in a directory: root, too, only where a mode says so.
 

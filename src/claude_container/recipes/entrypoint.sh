@@ -9,7 +9,7 @@
 set -eu
 here=/run/claude-container
 # Sets host_uid, host_gid, state, workspace, tools, lends_libc, overlay, lower, changes,
-# agent, agent_is_roots.
+# agent, agent_is_roots, remote_user.
 # shellcheck disable=SC1091
 . "$here/launch"
 image_path=${tools:+$tools/first:}$PATH${tools:+:$tools/bin}
@@ -70,7 +70,23 @@ add() { # FILE LINE: also after a last line that has no end
 }
 touch /etc/passwd /etc/group
 [ -n "$(entry /etc/group "$gid")" ] || add /etc/group "claude-$gid:x:$gid:"
-user=$(entry /etc/passwd "$uid")
+old_uid=$uid shell=
+if [ -n "$remote_user" ]; then
+    # The user that devcontainer.json names gets that id, and keeps its home and shell.
+    user=
+    while IFS=: read -r name password id _ rest || [ -n "$name" ]; do
+        [ "$name" != "$remote_user" ] || { user=$name:$password:$uid:$gid:$rest old_uid=$id && break; }
+    done </etc/passwd
+    [ -n "$user" ] || fail "the image has no user $remote_user, whom devcontainer.json names" \
+        "make it in the Dockerfile, or name another as remoteUser; --devcontainer none does without"
+    # In front of the others: it is the first that counts, for a name and for an id.
+    others=$(cat /etc/passwd)
+    printf '%s\n' "$user" "$others" >/etc/passwd
+    shell=${user##*:}
+    case $shell in */nologin | */false) shell= ;; esac
+else
+    user=$(entry /etc/passwd "$uid")
+fi
 if [ -z "$user" ]; then
     user="claude-$uid:x:$uid:$gid:Claude:/home/claude:/bin/sh"
     [ -x /bin/bash ] && user="${user%/bin/sh}/bin/bash"
@@ -86,8 +102,8 @@ mounts_below() { # FOLDER: the mount points in it, itself included
         case $point/ in "$1"/*) printf '%s\n' "$point" ;; esac
     done </proc/self/mountinfo
 }
-own() { # FOLDER: give it to the user with all in it, but for what is mounted below
-    folder=$1
+own() { # FOLDER [UID]: give all in it (or that id's) to the user, but for what is mounted below
+    folder=$1 whose=${2:+-user $2}
     set --
     while IFS= read -r point; do
         [ -z "$point" ] || [ "$point" = "$folder" ] || set -- "$@" -path "$point" -prune -o
@@ -95,9 +111,17 @@ own() { # FOLDER: give it to the user with all in it, but for what is mounted be
 $(mounts_below "$folder")
 POINTS
     # -h: what a link points to is not ours to give away either.
-    find "$folder" "$@" -exec chown -h "$uid:$gid" {} +
+    # shellcheck disable=SC2086
+    find "$folder" "$@" $whose -exec chown -h "$uid:$gid" {} +
 }
-if [ "$uid" != 0 ] && { [ ! -d "$home" ] || [ "$(stat -c %u "$home")" != "$uid" ]; }; then
+# The home of a user that got another id: what was theirs, in a folder of the image's own.
+if [ "$old_uid" != "$uid" ] && [ "$old_uid" != 0 ] && [ -d "$home" ] && [ "$home" != / ] &&
+    [ "$(readlink -f "$home")" = "$home" ] && [ "$(stat -c %d "$home")" = "$(stat -c %d /)" ]; then
+    [ -z "$(find "$home" -user "$old_uid" | sed -n 2000p)" ] ||
+        echo "→ giving the files in $home, which the image made for uid $old_uid, to uid $uid" >&2
+    own "$home" "$old_uid"
+fi
+if [ "$uid$remote_user" != 0 ] && { [ ! -d "$home" ] || [ "$(stat -c %u "$home")" != "$uid" ]; }; then
     home=/home/claude
     mkdir -p "$home"
     mounts_below "$home" | grep -qx "$home" || chown "$uid:$gid" "$home"
@@ -136,12 +160,36 @@ if [ -f "$here/known_hosts" ]; then
     add /etc/ssh/ssh_known_hosts "$(cat "$here/known_hosts")"
 fi
 
-# The token goes from a root-only file into an anonymous pipe: a named one, or a
-# file, could be read again through /proc. A here-document is such a pipe in dash,
-# busybox and bash from 5.1 on; older bash makes a file of it, hence the other way.
+# An image's own variable of that name would be handed on.
+unset token
+token=
 if [ -f "$here/token" ]; then
     token=$(cat "$here/token")
     rm -f "$here/token"
+fi
+
+printf '%s\n' "$uid" "$gid" "$home" "${user%%:*}" "$image_path" "$shell" >"$here/user"
+
+# postCreateCommand, as the user. The token is in this process's memory alone, which no uid
+# without its capabilities can read; and nothing that it started is there when claude comes.
+if [ -f "$here/post_create" ]; then
+    # Only in a process namespace of our own is everybody ours.
+    [ "$PPID" = 1 ] || fail "postCreateCommand needs a container with its own processes" \
+        "do without: --devcontainer none"
+    code=0
+    /bin/sh "$here/inside" create || code=$?
+    kill -KILL -1 2>/dev/null || :
+    case $code$1 in
+        0*) ;;
+        95command) echo "⚠ going on without it" >&2 ;;
+        *) exit "$code" ;;
+    esac
+fi
+
+# The token goes from a root-only file into an anonymous pipe: a named one, or a
+# file, could be read again through /proc. A here-document is such a pipe in dash,
+# busybox and bash from 5.1 on; older bash makes a file of it, hence the other way.
+if [ -n "$token" ]; then
     if [ -n "${BASH_VERSION:-}" ]; then
         set +o posix
         eval 'exec 3< <(printf %s "$token")'
@@ -157,5 +205,4 @@ TOKEN
     esac
 fi
 
-printf '%s\n' "$uid" "$gid" "$home" "${user%%:*}" "$image_path" >"$here/user"
 exec /bin/sh "$here/inside" "$@"

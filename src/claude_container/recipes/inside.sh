@@ -14,9 +14,11 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     read -r home
     read -r user
     read -r image_path
+    read -r shell
 } <"$here/user"
 [ "$uid" != 0 ] || export IS_SANDBOX=1
 export HOME="$home" USER="$user" LOGNAME="$user"
+[ ! -x "$shell" ] || export SHELL="$shell"
 # By its path: busybox's shell runs its own setpriv, whatever the PATH.
 exec "${tools:+$tools/bin/}setpriv" --reuid "$uid" --regid "$gid" --init-groups --no-new-privs \
     --inh-caps=-all --ambient-caps=-all --bounding-set=-all \

@@ -18,13 +18,29 @@ fail() {
 # is called here with the token's pipe still open.
 image_path=$1 what=$2
 shift 2
-if [ -n "$agent" ] && ! [ -w "$agent" ]; then
+if [ -n "$agent" ] && [ "$what" != create ] && ! [ -w "$agent" ]; then
     echo "⚠ without ssh: the agent's socket cannot be used by uid $(id -u) in this container" >&2
 fi
-if [ "$what" = command ]; then
+# With the variables of devcontainer.json, which are for no program of ours.
+become() { # PROGRAM ARGUMENTS
     export PATH="$image_path"
+    [ ! -f /run/claude-container/env ] || exec /bin/sh /run/claude-container/env "$@"
     exec "$@"
+}
+if [ "$what" = create ]; then
+    create() { # LABEL COMMAND
+        label=$1 code=0
+        shift
+        printf '→ %s\n' "$label" >&2
+        (become "$@") </dev/null >&2 || code=$?
+        [ "$code" = 0 ] || fail "${label%%:*} failed with exit code $code" \
+            "what it said is above; to do without it: --devcontainer none"
+    }
+    # shellcheck disable=SC1091
+    . /run/claude-container/post_create
+    exit
 fi
+[ "$what" != command ] || become "$@"
 if [ "$git" = yes ] && ! [ -e "$workspace/.git" ]; then
     fail "there is no repository in session $session any more" \
         "look around in it: claude-container shell $session"
@@ -79,5 +95,4 @@ if [ -t 0 ]; then
         done
     ) 2>/dev/null 3<&- &
 fi
-export PATH="$image_path"
-exec "$claude" "$@"
+become "$claude" "$@"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from claude_container import __version__, host, images
+from claude_container.devcontainer import DevContainer
 from claude_container.engines.base import (
     Bind,
     ContainerSpec,
@@ -71,6 +72,7 @@ class Launch:
     overlay: str = ""
     rebuild: bool = False
     command: tuple[str, ...] = ()  # to run in place of claude
+    dev: DevContainer | None = None  # whose user, variables and commands count
 
 
 def enter(
@@ -230,6 +232,7 @@ def _payload(launch: Launch, brought: Tools | None) -> Payload:
         overlay=launch.overlay,
         ca=launch.ca,
         agent=launch.agent,
+        dev=launch.dev,
         managed_settings=pins.managed_settings(launch.env, ca=bool(launch.ca)),
         tools=brought,
     )

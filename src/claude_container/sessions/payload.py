@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass, field
 
 from claude_container.archive import Entry, tar
+from claude_container.devcontainer import IN_CONTAINER, DevContainer
 from claude_container.git import quoted
 from claude_container.host import Agent
 from claude_container.images import RECIPES
@@ -34,6 +35,7 @@ class Payload:
     overlay: str = ""  # who lays the one that is the workspace, if it is one
     ca: bytes = b""
     agent: Agent | None = None  # an ssh agent whose socket is mounted
+    dev: DevContainer | None = None
     managed_settings: str = "{}"
     tools: Tools | None = None  # a mounted volume with what the image lacks
 
@@ -58,6 +60,10 @@ class Payload:
             entries.append((f"{_HERE}/ca.crt", 0o644, self.ca))
         if self.agent and self.agent.known_hosts:
             entries.append((f"{_HERE}/known_hosts", 0o644, self.agent.known_hosts))
+        if self.dev and self.dev.env:
+            entries.append((f"{_HERE}/env", 0o644, _with_env(self.dev).encode()))
+        if self.dev and self.dev.post_create:
+            entries.append((f"{_HERE}/post_create", 0o644, _post_create(self.dev).encode()))
         return tar(entries)
 
     def _launch(self) -> str:
@@ -79,6 +85,7 @@ class Payload:
             "changes": model.CHANGES,
             "agent": model.AGENT if self.agent else "",
             "agent_is_roots": "yes" if self.agent and self.agent.in_vm else "no",
+            "remote_user": (self.dev and self.dev.user) or "",
         }
         return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
@@ -86,6 +93,29 @@ class Payload:
         """The system's git configuration: who commits, unless the user or repository says."""
         name, email = map(quoted, self.identity)
         return f"[user]\n\tname = {name}\n\temail = {email}\n"
+
+
+def _with_env(dev: DevContainer) -> str:
+    """A script that becomes the program in its arguments, with the variables of `dev`.
+
+    By env and no assignment: a name may be that of a variable of the shell's own.
+    """
+    gone = [f"-u {name}" for name, value in dev.env.items() if value is None]
+    env = [f"{name}={_shell_word(value)}" for name, value in dev.env.items() if value is not None]
+    return f'exec /usr/bin/env {" ".join([*gone, *env])} "$@"\n'
+
+
+def _shell_word(value: str) -> str:
+    """A value as a word of the shell's, with ${containerEnv:NAME} for it to fill in."""
+    parts = IN_CONTAINER.split(value)
+    # split: literal, name, literal, name, …, literal
+    words = [f'"${{{part}-}}"' if odd % 2 else shlex.quote(part) for odd, part in enumerate(parts)]
+    return "".join(word for word in words if word != "''") or "''"
+
+
+def _post_create(dev: DevContainer) -> str:
+    """Calls of session.sh's `create`, one for each command."""
+    return "".join(f"create {shlex.join((c.label, *c.words))}\n" for c in dev.post_create)
 
 
 _SEED = {
