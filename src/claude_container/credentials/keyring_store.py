@@ -25,7 +25,7 @@ class KeyringStore:
             raise TokenError(
                 'token_store = "keyring", and the library keyring is not installed',
                 hint="pipx inject claude-container keyring"
-                ' (or: pip install "claude-container[keyring]")',
+                " (or, in its environment: pip install keyring)",
             ) from None
         self._keyring: Any = keyring
 
