@@ -46,6 +46,11 @@ class Progress(Protocol):
         """Something the user should know and that stops nothing."""
 
 
+def script(*names: str) -> str:
+    """Recipes that are scripts, as one, in this order. They run in containers, by /bin/sh."""
+    return "".join((RECIPES / name).read_text(encoding="utf-8") for name in names)
+
+
 @dataclass(frozen=True)
 class Choice:
     """An image, why it was chosen (for the user), and how to get it where it is missing.

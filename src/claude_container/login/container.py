@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from claude_container import host, images
 from claude_container.archive import Entry, tar
 from claude_container.engines.base import ContainerSpec, Engine, EngineError, ImageMissing
-from claude_container.images import RECIPES
 from claude_container.interrupts import held_back
 from claude_container.sessions import model, pins
 
@@ -52,9 +51,7 @@ def container(
         tty=tty,
         logged=False,
     )
-    files: list[Entry] = [
-        ("run/claude-container/login", 0o755, (RECIPES / "login.sh").read_bytes())
-    ]
+    files: list[Entry] = [("run/claude-container/login", 0o755, images.script("login.sh").encode())]
     if place.ca:
         files.append((pins.CA_IN_CONTAINER.lstrip("/"), 0o644, place.ca))
     try:

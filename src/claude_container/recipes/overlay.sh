@@ -24,17 +24,6 @@ listed() { # FOLDER: what is at its top
     ls -A "$1" | head -n 10000 | cksum
 }
 
-# As in entrypoint.sh: the id in here that is the host user's own.
-inside() { # MAP ID
-    while read -r first outside count; do
-        if [ "$2" -ge "$outside" ] && [ "$2" -lt $((outside + count)) ]; then
-            echo $((first + $2 - outside))
-            return
-        fi
-    done <"$1"
-    echo "$2"
-}
-
 case $verb in
 make) # its top has the owner and mode of the folder's, since these are what is seen
     mkdir -p "$changes/upper" "$changes/work"

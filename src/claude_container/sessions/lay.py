@@ -34,7 +34,6 @@ from claude_container.sessions.overlay import Overlay
 # What root's half of overlay.sh needs: to make the layers as the user's folder is, and to
 # look into it.
 _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
-_RECIPE = "overlay.sh"
 # Nothing else will do, either.
 _NO_ENGINE = (EngineNotInstalled, EngineNotRunning, EngineNotAllowed, ImageMissing)
 
@@ -216,12 +215,12 @@ def container(
     keep: bool = False,
 ) -> ContainerSpec:
     """A throw-away container of the default image that does one thing of overlay.sh, offline."""
-    script = (images.RECIPES / _RECIPE).read_text(encoding="utf-8")
+    script = images.script("ids.sh", "overlay.sh")
     lays = laid_by == model.CONTAINER
     return ContainerSpec(
         image=images.default_name(),
         name=container_name or f"claude-container-{kind}-{uuid.uuid4().hex[:12]}",
-        command=("/bin/sh", "-c", script, _RECIPE, *layers(laid_by), verb, *words),
+        command=("/bin/sh", "-c", script, "overlay", *layers(laid_by), verb, *words),
         labels={
             model.KIND: kind,
             model.SESSION: session,

@@ -107,7 +107,7 @@ def _fetch(
     limits: Limits,
 ) -> None:
     ids = ":".join(map(str, host.user_ids()))
-    program = (images.RECIPES / _PROGRAM).read_text(encoding="utf-8")
+    program = images.script(_PROGRAM)
     mounts: Sequence[Bind | VolumeMount] = (
         overlay.lower(found.directory),
         overlay.changes(found.name, read_only=True),

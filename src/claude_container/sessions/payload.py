@@ -10,7 +10,7 @@ from claude_container.archive import Entry, tar
 from claude_container.devcontainer import IN_CONTAINER, DevContainer
 from claude_container.git import quoted
 from claude_container.host import Agent
-from claude_container.images import RECIPES
+from claude_container.images import script
 from claude_container.sessions import model
 from claude_container.sessions.tools import Tools
 
@@ -43,10 +43,10 @@ class Payload:
         """The tar, everything in it root's; the token for root's eyes only."""
         entries: list[Entry] = [
             (_HERE, 0o755, None),
-            (f"{_HERE}/entrypoint", 0o755, (RECIPES / "entrypoint.sh").read_bytes()),
-            (f"{_HERE}/inside", 0o755, (RECIPES / "inside.sh").read_bytes()),
-            (f"{_HERE}/session", 0o755, (RECIPES / "session.sh").read_bytes()),
-            (f"{_HERE}/overlay", 0o755, (RECIPES / "overlay.sh").read_bytes()),
+            (f"{_HERE}/entrypoint", 0o755, script("ids.sh", "entrypoint.sh").encode()),
+            (f"{_HERE}/inside", 0o755, script("inside.sh").encode()),
+            (f"{_HERE}/session", 0o755, script("session.sh").encode()),
+            (f"{_HERE}/overlay", 0o755, script("ids.sh", "overlay.sh").encode()),
             (f"{_HERE}/launch", 0o644, self._launch().encode()),
             (f"{_HERE}/seed.json", 0o644, json.dumps(_SEED).encode()),
             (f"{_HERE}/gitconfig", 0o644, self._gitconfig().encode()),

@@ -102,7 +102,7 @@ def look(engine: Engine, image: images.Choice, there: Image) -> tuple[Found, boo
 
     Raises ImageLacks where it has no shell, and EngineError.
     """
-    script = (images.RECIPES / "look.sh").read_text(encoding="utf-8")
+    script = images.script("look.sh")
     # What another version of the script had not looked for is not known.
     key = f"{hashlib.sha256(script.encode()).hexdigest()[:12]} {there.id}"
     known = remembered.recall(key)

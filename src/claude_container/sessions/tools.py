@@ -169,7 +169,7 @@ def _make(
     image = images.with_musl(standard, version) if libc == "musl" else standard
     if engine.image(image.name) is None:
         images.fetch(engine, image, progress)
-    script = (images.RECIPES / "tools.sh").read_text(encoding="utf-8")
+    script = images.script("tools.sh")
     mount = VolumeMount(name, model.TOOLS, labels)
     command = ("/bin/sh", "-c", script, "tools")
     with progress.task(f"putting claude {version} for {libc} into the volume {name}"):

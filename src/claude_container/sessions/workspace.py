@@ -44,8 +44,8 @@ def spec(
     env: Mapping[str, str] | None = None,
 ) -> ContainerSpec:
     """A container that runs workspace.sh with `words` as the workspace's owner, offline."""
-    script = (images.RECIPES / "workspace.sh").read_text(encoding="utf-8")
-    as_owner = (images.RECIPES / "as_owner.sh").read_text(encoding="utf-8")
+    script = images.script("workspace.sh")
+    as_owner = images.script("ids.sh", "as_owner.sh")
     ids = ":".join(map(str, host.user_ids()))
     return ContainerSpec(
         image=images.default_name(),
