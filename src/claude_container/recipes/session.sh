@@ -4,7 +4,7 @@
 # claude. What lies in the state and the workspace may be an agent's; it can harm
 # no more here than claude itself could.
 set -eu
-# Sets session, state, workspace, project, continue, git, agent.
+# Sets session, state, workspace, project, continue, git, agent, ld_*.
 # shellcheck disable=SC1091
 . /run/claude-container/launch
 
@@ -18,11 +18,18 @@ fail() {
 # is called here with the token's pipe still open.
 image_path=$1 what=$2
 shift 2
+as_the_image_has_it() {
+    export PATH="$image_path"
+    # Empty until now: see LOADER in sessions/payload.py.
+    [ -z "$ld_library_path" ] || export LD_LIBRARY_PATH="$ld_library_path"
+    [ -z "$ld_preload" ] || export LD_PRELOAD="$ld_preload"
+    [ -z "$ld_audit" ] || export LD_AUDIT="$ld_audit"
+}
 if [ -n "$agent" ] && ! [ -w "$agent" ]; then
     echo "⚠ without ssh: the agent's socket cannot be used by uid $(id -u) in this container" >&2
 fi
 if [ "$what" = command ]; then
-    export PATH="$image_path"
+    as_the_image_has_it
     exec "$@"
 fi
 if [ "$git" = yes ] && ! [ -e "$workspace/.git" ]; then
@@ -71,5 +78,5 @@ if [ -t 0 ]; then
         done
     ) 2>/dev/null 3<&- &
 fi
-export PATH="$image_path"
+as_the_image_has_it
 exec "$claude" "$@"
