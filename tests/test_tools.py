@@ -67,8 +67,9 @@ def engine() -> Memory:
 
 
 def need(engine: Memory, name: str = "theirs", told: Progress | None = None) -> Tools | None:
-    choice = images.named(name, "--image")
-    return tools.needed(engine, choice, told or Progress(), ca=b"")
+    told = told or Progress()
+    found = probe.need(engine, images.named(name, "--image"), told)
+    return tools.needed(engine, found, told, ca=b"")
 
 
 def volumes(engine: Memory) -> list[str]:
@@ -89,11 +90,6 @@ def put(engine: Memory, mount: VolumeMount, *, whole: bool, launcher: str | None
         engine._volumes[mount.name].files["whole"] = File(b"")
     if launcher is None:
         engine.remove(id)
-
-
-def test_our_own_image_is_not_even_looked_at(engine: Memory) -> None:
-    assert tools.needed(engine, images.default({}, b""), Progress(), ca=b"") is None
-    assert engine.calls == []
 
 
 def test_an_image_that_has_all_gets_nothing(engine: Memory) -> None:

@@ -3,6 +3,9 @@
 # with no value for one that is missing. Runs as root, offline, with nothing mounted.
 image_path=$PATH
 where() { (PATH=$image_path && command -v "$1"); }
+echo "ld_library_path=${LD_LIBRARY_PATH:-}"
+echo "ld_preload=${LD_PRELOAD:-}"
+echo "ld_audit=${LD_AUDIT:-}"
 echo "claude=$(where claude)"
 echo "bash=$(where bash)"
 echo "git=$(where git)"

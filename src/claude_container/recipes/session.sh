@@ -4,7 +4,7 @@
 # claude. What lies in the state and the workspace may be an agent's; it can harm
 # no more here than claude itself could.
 set -eu
-# Sets session, state, workspace, project, continue, git, agent.
+# Sets session, state, workspace, project, continue, git, agent, ld_*.
 # shellcheck disable=SC1091
 . /run/claude-container/launch
 
@@ -21,9 +21,13 @@ shift 2
 if [ -n "$agent" ] && [ "$what" != create ] && ! [ -w "$agent" ]; then
     echo "⚠ without ssh: the agent's socket cannot be used by uid $(id -u) in this container" >&2
 fi
-# With the variables of devcontainer.json, which are for no program of ours.
 become() { # PROGRAM ARGUMENTS
     export PATH="$image_path"
+    # Empty until now: see LOADER in sessions/payload.py.
+    [ -z "$ld_library_path" ] || export LD_LIBRARY_PATH="$ld_library_path"
+    [ -z "$ld_preload" ] || export LD_PRELOAD="$ld_preload"
+    [ -z "$ld_audit" ] || export LD_AUDIT="$ld_audit"
+    # With the variables of devcontainer.json, which are for no program of ours.
     [ ! -f /run/claude-container/env ] || exec /bin/sh /run/claude-container/env "$@"
     exec "$@"
 }

@@ -26,8 +26,9 @@ from claude_container.engines.base import (
 from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
-from claude_container.sessions import leftovers, model, overlay, pins, tools
-from claude_container.sessions.payload import Payload
+from claude_container.sessions import leftovers, model, overlay, pins, probe, tools
+from claude_container.sessions.payload import LOADER, Payload
+from claude_container.sessions.probe import Found
 from claude_container.sessions.tools import Tools
 
 # What the entrypoint needs as root, and the init process to pass a signal on (KILL).
@@ -91,13 +92,16 @@ def enter(
     id = os.urandom(16).hex()
     if launch.rebuild:
         images.fetch(engine, launch.image, progress, rebuild=True)
-    brought = tools.needed(engine, launch.image, progress, ca=launch.ca)
-    spec = _spec(launch, id, brought)
+    # Our own image has all that a session needs, and is not even looked at.
+    found = None if launch.image.ours else probe.need(engine, launch.image, progress)
+    brought = tools.needed(engine, found, progress, ca=launch.ca) if found else None
+    loader = _loader(launch, found or Found())
+    spec = _spec(launch, id, brought, loader)
     started = False
     try:
         # By id from here on: once it is removed, the name may be another launch's.
         container = _create(engine, launch, spec, progress)
-        engine.copy_in(container, _payload(launch, brought).archive())
+        engine.copy_in(container, _payload(launch, brought, loader).archive())
         before_start()
         started = True
         try:
@@ -127,6 +131,12 @@ def enter(
         with held_back(), contextlib.suppress(EngineError):
             leftovers.remove_launch(engine, id, started=started)
         raise
+
+
+def _loader(launch: Launch, found: Found) -> dict[str, str]:
+    """What the image or the user sets of LOADER: it is for claude, and not for root."""
+    wanted = {name: launch.env.get(name) or getattr(found, name.lower()) for name in LOADER}
+    return {name: value for name, value in wanted.items() if value}
 
 
 def _check_shell(engine: Engine, spec: ContainerSpec) -> None:
@@ -161,7 +171,9 @@ def _create(engine: Engine, launch: Launch, spec: ContainerSpec, progress: image
         ) from None
 
 
-def _spec(launch: Launch, id: str, brought: Tools | None) -> ContainerSpec:
+def _spec(
+    launch: Launch, id: str, brought: Tools | None, loader: Mapping[str, str]
+) -> ContainerSpec:
     labels = {
         model.SESSION: launch.session,
         model.DIRECTORY: str(launch.directory),
@@ -194,7 +206,11 @@ def _spec(launch: Launch, id: str, brought: Tools | None) -> ContainerSpec:
             *(("command", *launch.command) if launch.command else _CLAUDE + launch.claude_args),
         ),
         labels={**labels, model.KIND: kind, model.LAUNCHER: host.launcher_id()},
-        env={**({"SSH_AUTH_SOCK": model.AGENT} if agent else {}), **launch.env},
+        env={
+            **({"SSH_AUTH_SOCK": model.AGENT} if agent else {}),
+            **launch.env,
+            **dict.fromkeys(loader, ""),
+        },
         mounts=(
             workspace,
             VolumeMount(
@@ -219,7 +235,7 @@ def _spec(launch: Launch, id: str, brought: Tools | None) -> ContainerSpec:
     )
 
 
-def _payload(launch: Launch, brought: Tools | None) -> Payload:
+def _payload(launch: Launch, brought: Tools | None, loader: Mapping[str, str]) -> Payload:
     uid, gid = host.user_ids()
     return Payload(
         identity=launch.identity or ("Claude", "claude@container"),
@@ -235,4 +251,5 @@ def _payload(launch: Launch, brought: Tools | None) -> Payload:
         dev=launch.dev,
         managed_settings=pins.managed_settings(launch.env, ca=bool(launch.ca)),
         tools=brought,
+        loader=loader,
     )

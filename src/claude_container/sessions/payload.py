@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from claude_container.archive import Entry, tar
@@ -15,6 +16,9 @@ from claude_container.sessions import model
 from claude_container.sessions.tools import Tools
 
 _HERE = "run/claude-container"
+# What the loader of any program obeys. An empty entry in such a list is the current directory,
+# and others may lead into the workspace as well: so they are for claude, and not for root.
+LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT")
 # A drop-in wins over managed-settings.json and the drop-ins before it, and is merged
 # with them, so that a company's own policy in an image stays (seen with 2.1.330).
 _POLICY = "etc/claude-code"
@@ -38,6 +42,7 @@ class Payload:
     dev: DevContainer | None = None
     managed_settings: str = "{}"
     tools: Tools | None = None  # a mounted volume with what the image lacks
+    loader: Mapping[str, str] = field(default_factory=dict)  # by the names of LOADER
 
     def archive(self) -> bytes:
         """The tar, everything in it root's; the token for root's eyes only."""
@@ -79,6 +84,7 @@ class Payload:
             "continue": self.continue_,
             "tools": model.TOOLS if self.tools else "",
             "lends_libc": "yes" if self.tools and self.tools.lends_libc else "no",
+            **{name.lower(): self.loader.get(name, "") for name in LOADER},
             "git": "yes" if self.git else "no",
             "overlay": self.overlay,
             "lower": model.LOWER,

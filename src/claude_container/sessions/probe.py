@@ -48,6 +48,9 @@ class Found:
     libc: str = ""
     glibc: str = ""  # its version
     lacks: str = ""
+    ld_library_path: str = ""  # as the image's environment has it
+    ld_preload: str = ""
+    ld_audit: str = ""
 
     @property
     def complete(self) -> bool:

@@ -31,6 +31,7 @@ from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING, Attached
 from claude_container.sessions import leftovers, model, probe, remembered
+from claude_container.sessions.probe import Found
 from claude_container.sessions.remembered import Facts
 
 _PATIENCE = 900.0  # seconds for which another command that makes the volume is waited for
@@ -61,17 +62,12 @@ class Tools:
         return VolumeMount(self.volume, model.TOOLS, stray, read_only=self.read_only)
 
 
-def needed(
-    engine: Engine, image: images.Choice, progress: images.Progress, *, ca: bytes
-) -> Tools | None:
-    """What a session in this image needs to have mounted, made where it is missing.
+def needed(engine: Engine, found: Found, progress: images.Progress, *, ca: bytes) -> Tools | None:
+    """What a session needs to have mounted in an image, made where it is missing.
 
-    None: the image has all of it. An image of ours is not even looked at. Raises
-    ImageLacks, CannotMakeTools, EngineError, and what images.fetch raises.
+    None: the image has all of it. Raises CannotMakeTools, EngineError, and what images.fetch
+    raises.
     """
-    if image.ours:
-        return None
-    found = probe.need(engine, image, progress)
     if found.complete:
         return None
     standard = images.default(host.proxies(os.environ), ca)
