@@ -101,15 +101,18 @@ def trusted(console: Console, directory: Path, brought: Brought, *, ask: bool) -
     if answer is not None or not brought.things or not ask:
         return bool(answer)
     again = store.said(directory) is not None
+    shown = ", ".join(brought.in_words)
     if not console.terminal:
-        state = "has changed since it was trusted" if again else "is not trusted yet"
+        what = f"{directory} is not trusted yet, and it brings: {shown}"
+        if again:
+            what = f"{directory} has changed since it was trusted, and it brings: {shown}"
         raise ClaudeContainerError(
-            f"{directory} {state}, and it brings: {', '.join(brought.in_words)}",
+            what,
             hint="look at it, then: claude-container trust (for this once: --trust;"
             " to do without: --image IMAGE)",
         )
     changed = ", changed since it was trusted" if again else ""
-    console.warn(f"{directory} brings{changed}: {', '.join(brought.in_words)}")
+    console.warn(f"{directory} brings{changed}: {shown}")
     console.hint("a Dockerfile runs commands as root in a container while it is built")
     yes = console.confirm("Trust this directory, now and later?")
     store.remember(directory, brought.things if yes else False)
