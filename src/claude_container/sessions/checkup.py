@@ -108,7 +108,7 @@ def _look_inside(engine: Engine, choice: Choice, info: EngineInfo) -> list[Check
     if version := seen.get("claude"):
         checks.append(Check("claude", OK, version))
     elif choice.ours:
-        hint = "get the image anew: claude-container --build"
+        hint = "get the image anew: claude-container image build"
         checks.append(Check("claude", FAIL, f"there is none in {choice.name}", hint))
     else:
         checks.append(Check("claude", OK, "none in the image: a launch brings it"))
