@@ -113,7 +113,8 @@ def trusted(console: Console, directory: Path, brought: Brought, *, ask: bool) -
         )
     changed = ", changed since it was trusted" if again else ""
     console.warn(f"{directory} brings{changed}: {shown}")
-    console.hint("a Dockerfile runs commands as root in a container while it is built")
+    if brought.dockerfile or (brought.dev and brought.dev.dockerfile):
+        console.hint("a Dockerfile runs commands as root in a container while it is built")
     yes = console.confirm("Trust this directory, now and later?")
     store.remember(directory, brought.things if yes else False)
     return yes
