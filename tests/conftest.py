@@ -29,6 +29,7 @@ _FOREIGN = ("CLAUDE_", "ANTHROPIC_", "GIT_", "XDG_")
 _EXACT = {
     *host.CI_VARIABLES,
     *("NO_COLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "CLAUDECODE", "SSH_AUTH_SOCK"),
+    *("COLUMNS", "LINES"),
 }
 
 

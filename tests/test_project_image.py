@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from claude_container import images
+from claude_container.engines.base import ContainerSpec
+from claude_container.engines.docker import Docker
+from claude_container.sessions import model
 from tests.conftest import TOKEN, Cli, Ran, StartModel, sh
 from tests.running import bash
 
@@ -158,6 +163,59 @@ def test_a_claude_in_the_workspace_is_not_run(
     assert ran.code == 1
     assert "claude is found in the workspace" in ran.stderr
     assert TOKEN not in ran.stdout + ran.stderr
+
+
+def test_a_claude_in_the_state_is_not_run(
+    cli: Cli, session: str, repository: Path, image: str
+) -> None:
+    """By way of a link, which an earlier launch of this conversation could have left."""
+    (repository / "Dockerfile").write_text(f"FROM {image}\nENV PATH=/workspace/bin:$PATH\n")
+    (repository / "bin").mkdir()
+    (repository / "bin" / "claude").symlink_to(f"{model.STATE}/claude")
+    sh("docker", "volume", "create", model.state_volume(session))
+    evil = f"printf '#!/bin/sh\\ncat <&3\\n' >{model.STATE}/claude; chmod 755 {model.STATE}/claude"
+    state = f"{model.state_volume(session)}:{model.STATE}"
+    sh("docker", "run", "--rm", "-v", state, image, "sh", "-c", evil)
+    ran = launch(cli, session, repository, "--trust")
+    assert ran.code == 1
+    assert "claude is found in the workspace" in ran.stderr
+    assert TOKEN not in ran.stdout + ran.stderr
+
+
+def test_no_health_check_of_an_image_runs(
+    docker: Docker, cli: Cli, session: str, repository: Path, image: str
+) -> None:
+    (repository / "Dockerfile").write_text(
+        f"FROM {image}\nHEALTHCHECK --interval=1s CMD touch checked\n"
+    )
+    assert launch(cli, session, repository, "--trust").code == 0
+    made = docker.images({images.DOCKERFILE_LABEL: str(repository / "Dockerfile")})[0]
+    assert "touch checked" in sh("docker", "inspect", made.id)
+    spec = ContainerSpec(made.id, f"{session}-spec", ("sleep", "60"))
+    container = docker.create(spec)
+    try:
+        shown = json.loads(sh("docker", "inspect", container))[0]
+    finally:
+        docker.remove(container)
+    assert shown["Config"]["Healthcheck"]["Test"] == ["NONE"]
+
+
+def test_an_image_of_ones_own_built_on_a_projects_stays(
+    docker: Docker, cli: Cli, session: str, repository: Path, image: str
+) -> None:
+    (repository / "Dockerfile").write_text(f"FROM {image}\nENV A=1\n")
+    assert launch(cli, session, repository, "--trust").code == 0
+    made = docker.images({images.DOCKERFILE_LABEL: str(repository / "Dockerfile")})[0]
+    own = f"{session}-own:1"
+    sh("docker", "tag", made.id, own)
+    try:
+        (repository / "Dockerfile").write_text(f"FROM {image}\nENV A=2\n")
+        assert launch(cli, session, repository, "--trust").code == 0
+        assert docker.image(own)
+        left = docker.images({images.DOCKERFILE_LABEL: str(repository / "Dockerfile")})
+        assert sorted(len(each.names) for each in left) == [1, 1]
+    finally:
+        sh("docker", "image", "rm", own)
 
 
 def test_an_image_nobody_has_is_an_error_with_a_hint(cli: Cli, session: str, project: Path) -> None:

@@ -86,7 +86,9 @@ def test_it_starts_in_a_linked_worktree_and_goes_on_from_anywhere(
     outside.mkdir()
     for folder in (linked, repo, repo / "sub", outside):
         again = cli("start", name, "--no-enter", cwd=folder)
-        assert (again.code, again.stderr) == (0, f"✓ session {name} is there already\n")
+        elsewhere = f"→ session {name} is of {linked}\n" if folder == outside else ""
+        assert again.code == 0
+        assert again.stderr == f"{elsewhere}✓ session {name} is there already\n"
     git(repo, "worktree", "remove", "--force", str(linked))
     assert cli("start", name, "--no-enter", cwd=repo).code == 0
     gone = cli("start", name, "--no-enter", cwd=outside)

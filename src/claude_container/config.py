@@ -232,7 +232,7 @@ class TrustStore:
             known = json.loads(self._path.read_text())
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ClaudeContainerError(
                 f"cannot read {self._path}",
                 evidence=str(error),

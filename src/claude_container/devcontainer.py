@@ -1,8 +1,7 @@
 """devcontainer.json: what of a repository's development container a launch takes over.
 
-Pure reading: of a file that anybody may have written, and that counts only once its
-directory is trusted. What reaches the host (mounts, runArgs, privileges, commands that
-run there) is not even read; docs/devcontainer.md lists it all.
+Pure reading of a file that counts only once its directory is trusted. What reaches the
+host (mounts, runArgs, privileges, commands there) is not read; see docs/devcontainer.md.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ _HARMLESS = re.compile(
     r"\$schema|name|customizations|extensions|settings|devPort|(otherP|p)ortsAttributes|init"
     r"|updateRemoteUserUID|overrideCommand|shutdownAction|userEnvProbe|waitFor|secrets"
 )
-# The launcher's own, and what could lead the token elsewhere or code into claude: rather
-# too many than too few, since --env can still set any but the first.
+# The launcher's own, and what could lead the token elsewhere or code into claude.
 _OURS = re.compile(
     r"(CLAUDE|ANTHROPIC|LD|BUN)_.*|(HTTPS?|NO|ALL)_PROXY|NODE_(OPTIONS|EXTRA_CA_CERTS)"
     r"|NODE_TLS_REJECT_UNAUTHORIZED|SSL_CERT_\w+|IS_SANDBOX|HOME|USER|LOGNAME|SSH_AUTH_SOCK",
@@ -37,8 +35,10 @@ _OURS = re.compile(
 )
 _VARIABLE = re.compile(
     r"\$\{(?:(?P<known>(?:local|container)WorkspaceFolder(?:Basename)?|devcontainerId)"
-    r"|(?P<kind>localEnv|env|containerEnv):(?P<name>[^:}]*)(?::(?P<default>[^}]*))?)\}"
+    r"|(?P<kind>localEnv|env|containerEnv):(?P<name>[^:{}]*)(?::(?P<default>[^{}]*))?)\}"
 )
+# A string, whose end is "" where it has none, or a comment.
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*("|\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
 IN_CONTAINER = re.compile(r"\$\{containerEnv:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -89,7 +89,11 @@ def find(directory: Path, chosen: str | None) -> tuple[Path | None, tuple[str, .
     `chosen` is the name of one of these, or none. Raises UsageError for one that is not there.
     """
     folder = directory / _FOLDER
-    names = tuple(sorted(path.parent.name for path in folder.glob(f"*/{_NAME}")))
+    try:
+        names = tuple(sorted(path.parent.name for path in folder.glob(f"*/{_NAME}")))
+        mains = [m for m in (folder / _NAME, directory / f".{_NAME}") if m.is_file()]
+    except OSError as error:
+        raise _Bad(f"cannot read {_FOLDER}", error.strerror or str(error)) from error
     if chosen == "none":
         return None, ()
     if chosen in names:
@@ -97,9 +101,8 @@ def find(directory: Path, chosen: str | None) -> tuple[Path | None, tuple[str, .
     if chosen is not None:
         hint = f"there is: {', '.join(map(visible, names))}" if names else ""
         raise UsageError(f"there is no {_FOLDER}/{chosen}/{_NAME}", hint=hint)
-    for main in (folder / _NAME, directory / f".{_NAME}"):
-        if main.is_file():
-            return main, names
+    if mains:
+        return mains[0], names
     return (folder / names[0] / _NAME, ()) if len(names) == 1 else (None, names)
 
 
@@ -132,8 +135,8 @@ def _within(path: Path, directory: Path) -> bool:
 
 class _Bad(UsageError):
     def __init__(self, what: str, said: str = "") -> None:
-        hint = "--devcontainer none does without it"
-        super().__init__(visible(what), evidence=visible(said), hint=hint)
+        without = "--devcontainer none does without it"
+        super().__init__(visible(what), evidence=visible(said), hint=without)
 
 
 _Value = str | bool | int | float
@@ -165,17 +168,19 @@ class _File:
 
 
 def _decoded(raw: bytes, shown: str) -> dict[str, Any]:
-    # Only where there is such a file: with msgspec, below, it costs a launch 25 ms.
-    import jsonc  # type: ignore[import-untyped]
+    import jsonc  # type: ignore[import-untyped]  # 25 ms, with msgspec below
 
     try:
-        data = jsonc.loads(raw.removeprefix(codecs.BOM_UTF8).decode())
+        text = raw.removeprefix(codecs.BOM_UTF8).decode()
+        # The library takes quadratic time to find out.
+        if any(found[1] == "" for found in _STRING.finditer(text)):
+            raise ValueError("a string does not end")
+        data = jsonc.loads(text)
         text = json.dumps(data, ensure_ascii=False)
         text.encode()
     except json.JSONDecodeError as error:
         near = error.doc[max(0, error.pos - 30) : error.pos + 30]
         raise _Bad(f"{shown} is not valid JSON", f"{error.msg}, near: {near}") from error
-    # Not UTF-8, half a character, a number of 5000 digits, 5000 brackets.
     except (ValueError, RecursionError) as error:
         raise _Bad(f"{shown} is not valid JSON", str(error)) from error
     if "\\u0000" in text:

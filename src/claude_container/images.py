@@ -16,7 +16,7 @@ from typing import Protocol
 from claude_container import __version__, config, host
 from claude_container.archive import tar
 from claude_container.config import VARIANTS
-from claude_container.engines.base import Build, Builder, Engine, EngineError
+from claude_container.engines.base import Build, Builder, Engine, EngineError, ImageInUse
 from claude_container.errors import ClaudeContainerError, UsageError
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -158,6 +158,7 @@ def project(
     context: Path | None = None,
     arguments: Mapping[str, str] | None = None,
     target: str | None = None,
+    trusted: str | None = None,
 ) -> Choice:
     """The image of a project's own Dockerfile, built anew when that file changed.
 
@@ -165,7 +166,9 @@ def project(
     of that name is up to date, and asking for it is all there is to check. Unless one
     is named, the context is the file's folder; of one in .devcontainer/ or docker/ the
     folder above, unless the launch's own directory happens to have that name: what lies
-    beside that is not the project's. Raises UsageError for a path that is no file.
+    beside that is not the project's. `trusted` is the digest of what the user looked at, of
+    a file that the directory brought. Raises UsageError for a path that is no file, and
+    ClaudeContainerError where that file is another by now.
     """
     if os.path.isdir(dockerfile):
         raise UsageError(
@@ -175,10 +178,17 @@ def project(
         content = host.read_regular(dockerfile)
     except OSError as error:
         raise UsageError(f"cannot read {dockerfile}", evidence=error.strerror or "") from error
+    if trusted is not None and hashlib.sha256(content).hexdigest() != trusted:
+        raise ClaudeContainerError(
+            f"{dockerfile} changed since it was looked at", hint="look at it again, and try again"
+        )
     # A link stays a link: the context is where it stands, as for docker.
     path = Path(os.path.abspath(dockerfile))
     above = path.parent.name in _FOLDERS_OF_A_PROJECT and path.parent != directory
     around = path.parent.parent if above else path.parent
+    outside = not around.resolve().is_relative_to(directory.resolve())
+    if trusted is not None and context is None and outside:
+        raise UsageError(f"{dockerfile}: its context is outside of {directory}")
     decides = os.fsencode(path) + b"\0" + content
     if context or arguments or target:
         said = [str(context or ""), sorted((arguments or {}).items()), target]
@@ -226,10 +236,13 @@ def fetch(engine: Engine, choice: Choice, progress: Progress, *, rebuild: bool =
     assert choice.build is not None
     build(engine, choice.build, _origin(choice), progress)
     if own := choice.build.labels.get(DOCKERFILE_LABEL):
+        # An image that somebody built on it has the label, too, and another name.
+        ours = choice.name.rpartition(":")[0]
         for old in engine.images({DOCKERFILE_LABEL: own}):
             for name in old.names:
-                if name != choice.name:
-                    engine.remove_image(name)
+                if name != choice.name and name.rpartition(":")[0] == ours:
+                    with contextlib.suppress(ImageInUse):
+                        engine.remove_image(name)
 
 
 def pull(engine: Builder, name: str, progress: Progress) -> None:

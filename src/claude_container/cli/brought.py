@@ -23,6 +23,7 @@ class Brought:
 
     `things` are that by name, with a digest of what was looked at: a file that changed is
     asked about again. `in_words` has the same for the user, `notes` what is left out anyway.
+    `digest` is that of the Dockerfile, if one was looked at.
     """
 
     dockerfile: Path | None = None
@@ -30,6 +31,7 @@ class Brought:
     things: Mapping[str, str] = field(default_factory=dict)
     in_words: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    digest: str | None = None
 
 
 def look(directory: Path, theirs: Settings, chosen: str | None, *, settled: bool) -> Brought:
@@ -37,7 +39,7 @@ def look(directory: Path, theirs: Settings, chosen: str | None, *, settled: bool
 
     `chosen` is the development container that was, if one was. Raises UsageError.
     """
-    things, words = {}, []
+    things, words, digest = {}, [], None
     dockerfile, dev, notes = (None, None, ()) if settled else _image(directory, theirs, chosen)
     if dev:
         name = dev.file.relative_to(directory).as_posix()
@@ -45,7 +47,7 @@ def look(directory: Path, theirs: Settings, chosen: str | None, *, settled: bool
         words.append(f"{name} ({dev.in_words()})" if dev.in_words() else name)
     if file := dockerfile or (dev and dev.dockerfile):
         name = file.relative_to(directory).as_posix()
-        things[name] = _digest(file)
+        things[name] = digest = _digest(file)
         words.append(visible(name))
     if theirs.image and not settled:
         words.append(visible(f"image {theirs.image}"))
@@ -53,7 +55,7 @@ def look(directory: Path, theirs: Settings, chosen: str | None, *, settled: bool
     for port in theirs.publish:
         words.append(f"port {port}")
         things[words[-1]] = ""
-    return Brought(dockerfile, dev, things, tuple(words), notes)
+    return Brought(dockerfile, dev, things, tuple(words), notes, digest)
 
 
 def _image(

@@ -114,7 +114,7 @@ def plan(
         mounts=settings.mounts(chosen.mount, directory),
         publish=(
             *map(settings.publish, chosen.publish),
-            *_forwarded(call.console, resolved.dev, chosen.network),
+            *_forwarded(call.console, resolved.dev, chosen),
         ),
         network=chosen.network,
         memory=None if chosen.memory is None else str(chosen.memory),
@@ -161,9 +161,13 @@ def choose_image(directory: Path, resolved: Resolved, ca: bytes) -> images.Choic
     if resolved.dockerfile:
         file, proxies, dev = resolved.dockerfile, host.proxies(os.environ), resolved.dev
         if not dev:
-            return images.project(directory, file, proxies)
+            return images.project(directory, file, proxies, trusted=resolved.digest)
         return images.project(
-            directory, file, proxies, context=dev.context, arguments=dev.args, target=dev.target
+            *(directory, file, proxies),
+            context=dev.context,
+            arguments=dev.args,
+            target=dev.target,
+            trusted=resolved.digest,
         )
     if resolved.settings.image:
         return images.named(resolved.settings.image, resolved.image_source)
@@ -177,12 +181,14 @@ def _without(dev: DevContainer | None, env: Mapping[str, str]) -> DevContainer |
     return replace(dev, env={name: it for name, it in dev.env.items() if name not in env})
 
 
-def _forwarded(console: Console, dev: DevContainer | None, network: str | None) -> tuple[str, ...]:
+def _forwarded(console: Console, dev: DevContainer | None, chosen: Settings) -> tuple[str, ...]:
     """The development container's ports on this machine, but for those that are taken.
 
     A second session of the same repository is no reason to fail.
     """
-    ports = dev.ports if dev else ()
+    own = [settings.publish(port).partition("/")[0].split(":")[-2] for port in chosen.publish]
+    ports = [port for port in (dev.ports if dev else ()) if str(port) not in own]
+    network = chosen.network
     # An engine refuses ports where the network is not the container's own.
     if network and (network in ("host", "none") or network.startswith(("container:", "ns:"))):
         return ()

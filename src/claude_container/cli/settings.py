@@ -35,7 +35,7 @@ class Resolved:
 
     `dev` is the directory's development container, if that is where the image comes from.
     `untrusted` is what the directory brings and was left out, in words; `notes` what is not
-    used of what it has, whoever trusts it.
+    used of what it has, whoever trusts it; `digest` that of a Dockerfile that it brings.
     """
 
     settings: Settings
@@ -44,6 +44,7 @@ class Resolved:
     untrusted: tuple[str, ...] = ()
     dev: DevContainer | None = None
     notes: tuple[str, ...] = ()
+    digest: str | None = None
 
 
 def resolve(
@@ -93,7 +94,9 @@ def resolve(
         file: Path | None, source: str, dev: DevContainer | None = None, **instead: str | None
     ) -> Resolved:
         changed: dict[str, Any] = {**instead}
-        return Resolved(replace(merged, **changed), file, source, left_out, dev, notes)
+        theirs = file and file in (brings.dockerfile, brings.dev and brings.dev.dockerfile)
+        digest = brings.digest if theirs else None
+        return Resolved(replace(merged, **changed), file, source, left_out, dev, notes, digest)
 
     if dockerfile:
         return resolved(Path(dockerfile), "the command line")
@@ -157,8 +160,11 @@ def working_directory() -> Path:
 
 def check_workspace(directory: Path) -> None:
     """Raise UsageError for a directory that an agent must not have: it would have our files."""
-    ours = host.config_dir(os.environ)
-    if ours and host.holds(directory, ours.resolve()):
+    cache = host.cache_dir()
+    ours = [folder.resolve() for folder in (host.config_dir(os.environ), cache) if folder]
+    if any(host.holds(directory, folder) for folder in ours) or (
+        cache and host.holds(cache / "folders", directory)
+    ):
         raise UsageError(
             f"{directory} holds claude-container's own settings, and may hold its token",
             hint="an agent must not have these: launch in a project's directory",

@@ -99,6 +99,8 @@ class CliEngine:
         argv += [] if spec.keep else ["--rm"]
         argv += ["--name", spec.name, "--user", "0:0", "--cap-drop", "ALL"]
         argv += ["--security-opt", "no-new-privileges"]
+        # An image's own would run as root, in our working directory and beside our capabilities.
+        argv += ["--no-healthcheck"]
         argv += [f"--cap-add={capability}" for capability in spec.capabilities]
         argv += [f"--label={key}={value}" for key, value in spec.labels.items()]
         argv += [f"--publish={port}" for port in spec.publish]

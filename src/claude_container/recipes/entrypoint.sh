@@ -95,7 +95,9 @@ own() { # FOLDER [UID]: give all in it (or that id's) to the user, but for what 
     folder=$1 whose=${2:+-user $2}
     set --
     while IFS= read -r point; do
-        [ -z "$point" ] || [ "$point" = "$folder" ] || set -- "$@" -path "$point" -prune -o
+        [ -n "$point" ] && [ "$point" != "$folder" ] || continue
+        # -path takes a pattern.
+        set -- "$@" -path "$(printf '%s\n' "$point" | sed 's/[][*?\\]/\\&/g')" -prune -o
     done <<POINTS
 $(mounts_below "$folder")
 POINTS

@@ -57,9 +57,11 @@ export CLAUDE_CODE_SANDBOXED=1
 claude=$(PATH=$image_path && command -v claude) || fail "the image has no claude" \
     "install it in the Dockerfile, or leave --image and the Dockerfile away to use the default image"
 # A repository's own program of that name must not be handed the token.
-case $(readlink -f "$claude") in
-    "$workspace"/*) fail "claude is found in the workspace ($claude)" "take that folder out of the image's PATH" ;;
-esac
+for path in "$claude" "$(readlink -f "$claude")"; do
+    case $path in
+        "$workspace"/* | "$state"/* | [!/]* | "") fail "claude is found in the workspace ($claude)" "take that folder out of the image's PATH" ;;
+    esac
+done
 
 # Without these Claude asks on its screen, with "No, exit" chosen. A file that has
 # none of it may come from a copied ~/.claude.json: what it says otherwise stays.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -134,9 +135,28 @@ def enter(
 
 
 def _loader(launch: Launch, found: Found) -> dict[str, str]:
-    """What the image or the user sets of LOADER: it is for claude, and not for root."""
-    wanted = {name: launch.env.get(name) or getattr(found, name.lower()) for name in LOADER}
+    """What the image or the user sets of LOADER: it is for claude, and not for root.
+
+    What leads into the workspace or the state is not taken from an image: `$NAME:/opt/lib` of a
+    variable that was empty means the current directory, too, and so an agent's or a stranger's
+    library in claude, which has the token.
+    """
+    wanted = {
+        name: launch.env[name] if name in launch.env else _elsewhere(getattr(found, name.lower()))
+        for name in LOADER
+    }
     return {name: value for name, value in wanted.items() if value}
+
+
+def _elsewhere(value: str) -> str:
+    """A list of the loader's (ld.so(8)), without what lies in the workspace or the state."""
+    kept = []
+    for entry in re.split("[:; ]", value):
+        path = os.path.normpath(entry)
+        inside = any(f"{path}/".startswith(f"{own}/") for own in (model.WORKSPACE, model.STATE))
+        if entry.startswith("/") and not inside:
+            kept.append(entry)
+    return ":".join(kept)
 
 
 def _check_shell(engine: Engine, spec: ContainerSpec) -> None:

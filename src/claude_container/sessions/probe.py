@@ -107,11 +107,12 @@ def look(engine: Engine, image: images.Choice, there: Image) -> tuple[Found, boo
     """
     script = images.script("look.sh")
     # What another version of the script had not looked for is not known.
-    key = f"{hashlib.sha256(script.encode()).hexdigest()[:12]} {there.id}"
+    whose = "ours" if image.ours else "another"
+    key = f"{hashlib.sha256(script.encode()).hexdigest()[:12]} {whose} {there.id}"
     known = remembered.recall(key)
     if known is not None and known.keys() <= _NAMES:
         return Found(**known), False
-    found = _look(engine, image, script)
+    found = _look(engine, image, script, whose)
     remembered.remember(key, asdict(found))
     return found, True
 
@@ -119,12 +120,12 @@ def look(engine: Engine, image: images.Choice, there: Image) -> tuple[Found, boo
 _NAMES = {field.name for field in fields(Found)}
 
 
-def _look(engine: Engine, image: images.Choice, script: str) -> Found:
+def _look(engine: Engine, image: images.Choice, script: str, whose: str) -> Found:
     said = bytearray()
     spec = ContainerSpec(
         image=image.name,
         name=f"claude-container-look-{uuid.uuid4().hex[:12]}",
-        command=("/bin/sh", "-c", script, "look", "ours" if image.ours else "another"),
+        command=("/bin/sh", "-c", script, "look", whose),
         labels={
             model.KIND: model.LOOK_KIND,
             model.SESSION: image.name,
@@ -160,7 +161,11 @@ def _look(engine: Engine, image: images.Choice, script: str) -> Found:
 def _version(text: str) -> tuple[int, ...]:
     """2.36 as (2, 36); what cannot be read is taken for new."""
     parts = text.split(".")
-    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else _OLDEST_GLIBC
+    return (
+        tuple(map(int, parts))
+        if all(part.isdecimal() and len(part) < 5 for part in parts)
+        else _OLDEST_GLIBC
+    )
 
 
 def _listed(words: list[str]) -> str:

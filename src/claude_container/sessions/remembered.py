@@ -51,7 +51,7 @@ def _all() -> dict[str, Facts]:
         return {}
     try:
         found = json.loads(host.read_regular(Path(folder) / _FILE))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}
