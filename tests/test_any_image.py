@@ -363,7 +363,7 @@ def test_libraries_from_the_workspace_are_never_loaded(
         ran = cli(
             *args, "--env", "LD_LIBRARY_PATH=.", "--", "--version", CLAUDE_CODE_OAUTH_TOKEN=TOKEN
         )
-        assert "claude: error while loading shared libraries: libc.so.6" in ran.stderr
+        assert "claude: error while loading shared libraries: ./libc.so.6" in ran.stderr
         assert "/bin/sh" not in ran.stderr
     finally:
         _remove_images(name)

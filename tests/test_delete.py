@@ -74,6 +74,21 @@ def test_commits_that_are_nowhere_else_are_named(cli: Cli, session: GitSession) 
     assert gone(session)
 
 
+def test_a_repository_made_inside_keeps_a_session_that_is_merged(
+    cli: Cli, repository: Path
+) -> None:
+    with git_session(cli, repository) as session:
+        session.inside(
+            "git init -q nested && cd nested && echo hours >work && git add work"
+            " && git -c user.name=a -c user.email=a@b commit -qm Work && cd .. && git add nested"
+            " && git -c user.name=a -c user.email=a@b commit -qm Link"
+        )
+        assert cli("merge", session.name, "--auto", cwd=repository).code == 0
+        refused = cli("delete", session.name, cwd=repository)
+        assert refused.code == 1 and session.volumes()
+        assert "1 repository in it, at a commit that is nowhere else:\n    nested" in refused.stderr
+
+
 @engine_test
 @pytest.mark.parametrize(
     ("script", "said"),

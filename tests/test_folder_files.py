@@ -39,7 +39,14 @@ def refused(desk: Desk, base: str, head: str) -> str:
 # What lies there already
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o600, 0o666, 0o2775])
+@pytest.mark.parametrize("mode", [0o4755, 0o2775, 0o6711])
+def test_new_content_does_not_run_as_somebody_else(desk: Desk, mode: int) -> None:
+    desk.write("a", "!1\n", mode=mode)
+    desk.merge(desk.tree({"a": "!1\n"}), desk.tree({"a": "!2\n"}))
+    assert stat.S_IMODE((desk.folder / "a").stat().st_mode) == mode & 0o777
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o600, 0o666, 0o1755])
 def test_a_file_keeps_its_mode(desk: Desk, mode: int) -> None:
     sign = "!" if mode & 0o100 else ""
     desk.write("a", f"{sign}1\n", mode=mode)

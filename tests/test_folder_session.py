@@ -382,6 +382,34 @@ def test_list_and_delete_know_what_is_merged(cli: Cli, session: GitSession) -> N
     assert (session.volumes(), scratch(session)) == ([], [])
 
 
+NEST = (
+    "git init -q nested && cd nested && echo hours >work && git add work"
+    " && git -c user.name=a -c user.email=a@b commit -qm Work"
+)
+
+
+def test_a_repository_made_inside_keeps_the_session(cli: Cli, session: GitSession) -> None:
+    session.inside(NEST)
+    merged = cli("merge", session.name, "--auto", "--delete", cwd=session.repository)
+    assert "nested is a git repository of its own" in merged.stderr
+    assert session.volumes() and not (session.repository / "nested").exists()
+    refused = cli("delete", session.name)
+    assert refused.code == 1
+    assert "1 repository in it, at a commit that is nowhere else:\n    nested" in refused.stderr
+    assert cli("delete", session.name, "--force").code == 0
+
+
+def test_what_the_users_own_configuration_names_needs_a_yes(
+    cli: Cli, session: GitSession, home: Path
+) -> None:
+    folder = session.repository
+    (home / ".gitconfig").write_text(f"[include]\n\tpath = {folder / 'a.txt'}\n")
+    session.commit("a.txt", "[alias]\n\tst = !echo hello\n", "Change")
+    refused = cli("merge", session.name, "--auto", cwd=folder)
+    assert refused.code == 2 and "include.path" in refused.stderr
+    assert "alias" not in (folder / "a.txt").read_text()
+
+
 def test_a_folder_that_is_gone_loses_nothing_more(cli: Cli, session: GitSession) -> None:
     folder = session.repository
     session.commit("a.txt", "2", "Change")

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -337,6 +338,19 @@ def test_a_file_that_changed_in_the_folder_meanwhile_is_a_conflict_and_nothing_i
     assert "a.txt: changed here and in the session" in refused.stderr
     assert "sub/b.txt: changed here, deleted in the session" in refused.stderr
     assert everything(folder) == before
+
+
+def test_what_the_session_writes_by_a_rename_does_not_hide_the_users_change(
+    cli: Cli, docker: Docker, folder: Path, name: str
+) -> None:
+    """As `sed -i` and formatters do: the file of the layer is then newer than the user's."""
+    lay.make(docker, name, folder, Quiet())
+    inside(name, "echo one >>a.txt")
+    time.sleep(1.1)  # a session's beginning is known by the second
+    (folder / "a.txt").write_text("mine\n")
+    inside(name, "sed -i s/one/two/ a.txt")
+    assert cli("merge", name, "--all").code == 1
+    assert (folder / "a.txt").read_text() == "mine\n"
 
 
 def test_a_merge_that_was_is_no_change_of_the_user_s_own(

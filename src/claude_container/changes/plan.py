@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from claude_container.changes import own, ready, squash, target, trivial
-from claude_container.changes.commits import Commit
+from claude_container.changes.commits import Commit, in_submodule
 from claude_container.changes.taken import Pick, Record, Refused, lines, read, settle
 from claude_container.clone import snapshot
 from claude_container.errors import UsageError
@@ -253,13 +253,9 @@ def _looked_at(repository: Repository, planned: Plan) -> Plan:
 
 def _missing(repository: Repository, touched: ready.Touched) -> Sequence[Warn]:
     """Submodules that are to be at a commit which the user does not have."""
-    from claude_container.git import git
-
     found = []
     for path, commit in touched.gitlinks.items():
-        folder = repository.top / path
-        here = (folder / ".git").exists() and not folder.is_symlink()
-        if not here or git("cat-file", "-e", f"{commit}^{{commit}}", cwd=folder, check=False).code:
+        if not in_submodule(repository.top / path, commit):
             why = f"is to be at {commit[:10]}, which is not in your repository of it"
             found.append(Warn("submodule", path, why))
     return found

@@ -11,9 +11,11 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
+from claude_container import git
 from claude_container.changes import named, risk_rules
 from claude_container.changes.named import Named, fold
 from claude_container.git import Repository
@@ -52,15 +54,15 @@ class _Change(NamedTuple):
     path: str
 
 
-def find(repository: Repository, old: str, new: str) -> list[Risk]:
+def find(repository: Repository, old: str, new: str, folder: Path | None = None) -> list[Risk]:
     """The risks in the difference of two commits or trees, what needs a yes first.
 
-    Raises ProcessError, if one of them is not there for example.
+    `folder` is where they are to go, if that is not the repository's own working tree.
     """
     changes = list(_changes(repository, old, new))
     if not changes:
         return []
-    mine = named.find(repository)
+    mine = named.find(replace(git.find(folder) or repository, top=folder) if folder else repository)
     rows = [row for change in changes for row in _of_change(change, mine)]
     rows += _of_contents(repository, changes, mine)
     if added := [change.path for change in changes if change.old_mode == _GONE]:

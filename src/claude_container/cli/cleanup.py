@@ -102,6 +102,7 @@ def _lost(entry: Entry, losses: Losses) -> str:
         session.commits_in_words(losses.commits) if losses.commits else "",
         delete.uncommitted(losses.uncommitted) if losses.uncommitted else "",
         delete.changed(losses.changed) if losses.changed else "",
+        delete.nested(losses.nested) if losses.nested else "",
         f"{losses.unseen} more branches" if losses.unseen else "",
     ]
     return ", ".join(filter(None, parts)) or "-"

@@ -186,9 +186,18 @@ def evidence(losses: Losses) -> list[str]:
             lines.append(f"  … and {more} more")
     if losses.uncommitted:
         lines.append(uncommitted(losses.uncommitted))
+    if losses.nested:
+        lines.append(f"{nested(losses.nested)}:")
+        lines += [f"  {path}" for path in losses.nested[: remove.SHOWN]]
     if losses.unseen:
         lines.append(f"{losses.unseen} more branches, which were not looked at")
     return lines
+
+
+def nested(paths: Sequence[str]) -> str:
+    if len(paths) == 1:
+        return "1 repository in it, at a commit that is nowhere else"
+    return f"{len(paths)} repositories in it, at commits that are nowhere else"
 
 
 def changed(count: int) -> str:

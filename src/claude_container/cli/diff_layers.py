@@ -65,7 +65,7 @@ def _all(found: Overlay, seen: Layered, files: Sequence[File]) -> Iterator[str]:
     yield from shared.files_in_rows(files, shared.LISTED)
     for path in seen.moved_on[: shared.LISTED]:
         yield f"⚠ changed in the folder since, too: {visible(path)}"
-    if rows := risks.find(seen.repository, seen.now, seen.head):
+    if rows := risks.find(seen.repository, seen.now, seen.head, found.directory):
         yield from ("", "worth a look")
         yield from shared.risks_in_rows(rows)
 
@@ -90,5 +90,8 @@ def _data(found: Overlay, seen: Layered, files: Sequence[File]) -> dict[str, obj
         "files": [asdict(file) for file in files],
         "changed_in_folder": list(seen.moved_on),
         "left": {kind: asdict(what) for kind, what in seen.left.items()},
-        "risks": [asdict(risk) for risk in risks.find(seen.repository, seen.now, seen.head)],
+        "risks": [
+            asdict(risk)
+            for risk in risks.find(seen.repository, seen.now, seen.head, found.directory)
+        ],
     }

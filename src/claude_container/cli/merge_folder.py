@@ -59,8 +59,7 @@ def merge(
     is_agreed = can and agreed(console, planned, flags)
     if is_agreed and not flags["dry_run"]:
         if planned.rows:
-            record.begin(repository, opened.name, planned)
-            folder.carry_out(planned)
+            folder.carry_out(planned, lambda: record.begin(repository, opened.name, planned))
         record.finish(repository, opened.name, planned.head)
         console.done(outcome(planned))
     look.count(repository, opened, seen)
@@ -105,7 +104,7 @@ def agreed(console: Console, planned: Plan, flags: dict[str, Any]) -> bool:
     """Whether it is to be written: a question on a terminal, and one more for what is risky."""
     if not planned.rows:
         return True
-    rows = risks.find(planned.repository, planned.base, planned.head)
+    rows = risks.find(planned.repository, planned.base, planned.head, planned.folder)
     if flags["dry_run"]:
         for row in rows:
             console.warn(words.risk(row))
@@ -119,11 +118,10 @@ def agreed(console: Console, planned: Plan, flags: dict[str, Any]) -> bool:
 
 def _undo(console: Console, repository: Repository, opened: Session, flags: dict[str, Any]) -> int:
     planned = record.undoing(repository, opened.name, opened.directory)
-    if not flags["as_json"]:
-        for line in _lines(planned):
-            console.answer(line)
-    if flags["dry_run"]:
-        return 0
+    hint = "you changed these since; have them be as the merge left them, or leave it at that"
+    can = shown(console, planned, flags, hint)
+    if flags["dry_run"] or not can:
+        return int(not can and not flags["dry_run"])
     folder.carry_out(planned)
     record.undone(repository, opened.name)
     if seen := figures.read(repository, opened.name):

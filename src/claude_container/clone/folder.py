@@ -39,7 +39,8 @@ def scratch(git_dir: Path, folder: Path) -> Repository:
     """The bare repository for what is read of a folder, made unless it is there."""
     if not (git_dir / "info" / "attributes").is_file():
         git_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        git("init", "--quiet", "--bare", "--template=", str(git_dir), cwd=git_dir)
+        words = ("--quiet", "--bare", "--template=", "--object-format=sha1")
+        git("init", *words, str(git_dir), cwd=git_dir)
         folded = str(_folds(folder)).lower()
         # By which changes/ready.py knows what the folder's file system takes for one name.
         git(*NAMED, "config", "core.ignorecase", folded, cwd=git_dir)

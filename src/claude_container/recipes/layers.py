@@ -109,16 +109,19 @@ def differing(lower: Tree, upper: Tree, merged: Tree, told: dict[str, list[bytes
                 merged.add(path)
 
 
-def changed_since(lower: Tree, upper: Tree, brought: dict[bytes, bytes]) -> Iterator[bytes]:
+def changed_since(
+    lower: Tree, upper: Tree, brought: dict[bytes, bytes], since: int
+) -> Iterator[bytes]:
     """The files of the folder that changed after the session had changed or deleted them.
 
     Unless it was a merge that changed them: then they are what that brought.
     """
     for path in lower.files:
         whole = _below(lower.top, path)
-        if os.lstat(whole).st_ctime_ns <= _began(upper, path):
-            continue
-        if path not in brought or brought[path] != _blob(whole):
+        if path in brought:
+            if brought[path] != _blob(whole):
+                yield path
+        elif os.lstat(whole).st_ctime_ns > min(since, _began(upper, path)):
             yield path
 
 
@@ -227,7 +230,7 @@ def main() -> None:
         _commit(out, NOW, "now")
         _all(out, lower)
         _commit(out, BASE, "base", NOW)
-        for path in changed_since(lower, upper, _read_brought(sys.argv[4])):
+        for path in changed_since(lower, upper, _read_brought(sys.argv[4]), int(sys.argv[5])):
             _entry(out, path, stat.S_IFREG)
             out.write(b"data %d\n%s\n" % (len(_UNKNOWN), _UNKNOWN))
         _commit(out, HEAD, json.dumps(shown), BASE)

@@ -52,7 +52,7 @@ look) # HOST_IDS PROGRAM: what differs, as git's upload-pack serves it; nothing 
             git init --quiet --bare --template= /tmp/view
             python3 -I -c "$@" </dev/null | git -C /tmp/view fast-import --quiet --done >&2
             exec git upload-pack --strict /tmp/view
-        ' look "$7" "$lower" "$changes/upper" "$merged" "$changes/brought"
+        ' look "$7" "$lower" "$changes/upper" "$merged" "$changes/brought" "$8"
     ;;
 brought) # stdin: ids and paths that a merge brought, for layers.py
     cat >>"$changes/brought"

@@ -118,6 +118,7 @@ def _fetch(
         "look",
         ids,
         program,
+        str((found.created + 1) * 10**9),
         mounts=tuple(mounts),
         laid_by=found.laid_by,
         capabilities=_CAPABILITIES,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from claude_container import __version__, host, images
 from claude_container.changes import own
-from claude_container.changes.commits import log
+from claude_container.changes.commits import gitlinks, in_submodule, log
 from claude_container.changes.folder import record
 from claude_container.changes.taken import Refused
 from claude_container.engines.base import (
@@ -43,13 +43,14 @@ class Losses:
     named: tuple[str, ...] = ()  # "1a2b3c4 subject", the newest of them
     uncommitted: int = 0  # files; -1 where git in the session could not tell
     changed: int = 0  # files of an overlay that its folder has otherwise, or not
+    nested: tuple[str, ...] = ()  # repositories in it, at commits that are nowhere else
     unseen: int = 0  # branches, too many to look at
     gone: str = ""  # the repository that it came from, which is not there
     unknown: str = ""  # why it could not be looked at
 
     def __bool__(self) -> bool:
         counts = self.commits or self.uncommitted or self.changed or self.unseen
-        return bool(counts or self.gone or self.unknown)
+        return bool(counts or self.nested or self.gone or self.unknown)
 
 
 def losses(
@@ -77,7 +78,26 @@ def losses(
         return Losses(unknown=visible(why))
     tips = [seen.head, *(other.commit for other in seen.others)]
     count, named = _remaining(repository, session, tips)
-    return Losses(count, named, uncommitted=seen.pending_count, unseen=seen.unseen)
+    return Losses(
+        *(count, named),
+        uncommitted=seen.pending_count,
+        nested=_nested(repository, session, tips),
+        unseen=seen.unseen,
+    )
+
+
+def _nested(repository: Repository, session: Session, tips: Sequence[str]) -> tuple[str, ...]:
+    """Repositories inside, whose own commits did not come with the session's."""
+    base = repository.commit(session.base)
+    known = set(gitlinks(repository, base)) if base else set()
+    found = {link for tip in dict.fromkeys(tips) for link in gitlinks(repository, tip)} - known
+    return tuple(
+        sorted(
+            visible(path)
+            for path, commit in found
+            if session.of_folder or not in_submodule(session.directory / path, commit)
+        )
+    )
 
 
 def overlay_losses(
@@ -85,7 +105,7 @@ def overlay_losses(
 ) -> Losses:
     """Look at a session of --dir, and tell what its folder has not. Raises EngineError."""
     if not found.laid_by:
-        return Losses()  # half-made: nothing was ever changed in it
+        return Losses(unknown="the volume that shows it is not there: start it again")
     if not found.directory.is_dir():
         return Losses(unknown=f"{visible(str(found.directory))} is gone, which it lies over")
     try:

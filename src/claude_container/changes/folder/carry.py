@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from claude_container import host
@@ -42,7 +42,7 @@ class Incomplete(ClaudeContainerError):
         self.exit_code = getattr(why, "exit_code", self.exit_code)
 
 
-def carry_out(plan: Plan) -> None:
+def carry_out(plan: Plan, begin: Callable[[], None] = lambda: None) -> None:
     """Write all rows of a plan into its folder.
 
     New files are made beside first, so that a full disk is met before anything changes, and
@@ -58,6 +58,7 @@ def carry_out(plan: Plan) -> None:
         with Opened(plan.folder) as place, _staging(place) as staging:
             _prepare(place, staging, plan)
             faces = _check(place, plan.rows)
+            begin()
             _put(place, staging, plan.rows, faces)
     except OSError as error:
         raise Refused(
@@ -136,6 +137,8 @@ def _copy_attributes(old: Path, new: Path) -> None:
         return
     with contextlib.suppress(OSError):
         for name in os.listxattr(old, follow_symlinks=False):
+            if name == "security.capability":
+                continue
             with contextlib.suppress(OSError):
                 os.setxattr(new, name, os.getxattr(old, name, follow_symlinks=False))
 
@@ -143,6 +146,8 @@ def _copy_attributes(old: Path, new: Path) -> None:
 def _mode(mode: int, row: Row) -> int:
     """A file's mode, changed in nothing but whether it can be run, if that changes."""
     mode = stat.S_IMODE(mode)
+    if row.old and row.new and row.old.id != row.new.id:
+        mode &= 0o1777  # as the kernel does on a write: new content gets nobody else's rights
     assert row.old is not None and row.new is not None
     if row.old.mode == row.new.mode:
         return mode
@@ -163,9 +168,17 @@ def _is_mode(row: Row) -> bool:
 
 
 def _check(place: Opened, rows: Sequence[Row]) -> dict[str, _Face | None]:
-    """Raises Refused where the folder is not as it was planned with."""
-    changed, faces = [], {}
+    """Raises Refused where the folder is not as it was planned with, or cannot be written in."""
+    changed, barred, faces = [], [], {}
+    device = os.fstat(place.fd).st_dev
     for row in rows:
+        above = [(up, place.lstat(up)) for up in folders(row.path)]
+        there = [(up, told) for up, told in above if told and stat.S_ISDIR(told.st_mode)]
+        up, told = there[-1] if there else ("", os.fstat(place.fd))
+        # A file is put in place by a rename.
+        elsewhere = row.new is not None and not _is_mode(row) and told.st_dev != device
+        if elsewhere or not os.access(place.path / up, os.W_OK):
+            barred.append(row.path)
         try:
             faces[row.path] = _face(place, row.path)
             if place.entry(row.path) != row.old:
@@ -177,6 +190,12 @@ def _check(place: Opened, rows: Sequence[Row]) -> dict[str, _Face | None]:
             f"{visible(str(place.path))} changed meanwhile, so nothing was written",
             evidence=lines(map(visible, changed)),
             hint="look at it, and try again",
+        )
+    if barred:
+        raise Refused(
+            "these lie on another file system or in folders that cannot be written in, so nothing"
+            " was written",
+            evidence=lines(map(visible, barred)),
         )
     return faces
 

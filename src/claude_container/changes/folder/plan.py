@@ -241,9 +241,11 @@ def _in_the_way(place: Opened, rows: Iterable[Row]) -> Iterator[Conflict]:
         return repositories[path]
 
     for row in rows:
-        if row.new is None:
-            continue
         try:
+            if row.new is None:
+                if up := next((up for up in folders(row.path) if is_repository(up)), None):
+                    yield Conflict(row.path, f"{up} is a git repository of its own here")
+                continue
             if up := next((up for up in folders(row.path) if is_other(up)), None):
                 if up not in going:
                     yield Conflict(row.path, f"{up} is no folder here")
