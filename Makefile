@@ -17,8 +17,8 @@ test: $(SITE_READY)  ## check, then all tests, those with a real engine included
 	@scripts/engine
 	$(BIN)/pytest -m "engine or git"
 
-test-fast: $(READY)  ## half a minute: no engine, and no histories of git
-	$(BIN)/pytest -m "not engine and not git"
+test-fast: $(READY)  ## half a minute: no engine, no histories of git, no builds
+	$(BIN)/pytest -n auto -m "not engine and not git"
 
 check: $(READY)  ## lint, formatting, types, workflows
 	$(BIN)/ruff check

@@ -176,6 +176,7 @@ def test_the_documentation_names_every_input_and_output() -> None:
     assert set(given) <= set(action["inputs"])
 
 
+@pytest.mark.git
 def test_the_modules_that_windows_runs_need_nothing_of_unix() -> None:
     workflow = actions.load(ROOT / ".github" / "workflows" / "test.yml")
     listed = workflow["jobs"]["windows"]["env"]["TESTS"].split()

@@ -81,6 +81,7 @@ def pushed(ran: Ran) -> list[str]:
     return [name for line in lines for name in line.split(", ")]
 
 
+@pytest.mark.git
 def test_a_release_has_every_variant_and_their_plain_names(push: Push, classic: str) -> None:
     ran = push("--dry-run", "--repository", "localhost:1/c", f"v{__version__}", PATH=classic)
     assert ran.code == 0, ran.stderr
@@ -91,12 +92,14 @@ def test_a_release_has_every_variant_and_their_plain_names(push: Push, classic: 
     assert "no docker buildx" in ran.stderr
 
 
+@pytest.mark.git
 def test_what_is_no_release_moves_no_plain_name(push: Push, classic: str) -> None:
     ran = push("--dry-run", "1.0.0-rc.1", PATH=classic, CLAUDE_CONTAINER_DEFAULT_IMAGE="a/b")
     tags = ["1.0.0-rc.1", *(f"1.0.0-rc.1-{name}" for name in config.VARIANTS[1:])]
     assert pushed(ran) == [f"a/b:{tag}" for tag in tags]
 
 
+@pytest.mark.git
 def test_with_buildx_it_is_for_both_kinds_of_machine_and_all_is_built_first(
     push: Push, buildx: str
 ) -> None:
@@ -123,6 +126,7 @@ def test_what_cannot_be_a_tag_is_refused(push: Push, classic: str, tag: str) -> 
     assert ran.code == 2 and "→" not in ran.stderr
 
 
+@pytest.mark.git
 def test_nothing_is_pushed_where_one_cannot_be_built(push: Push, classic: str) -> None:
     ran = push("--repository", "localhost:1/c", PATH=classic)
     assert ran.code == 1 and "slim is not built" in ran.stderr

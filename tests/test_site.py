@@ -13,6 +13,9 @@ pytest.importorskip("sphinx", reason="`make site` installs it, from Python 3.11 
 ROOT = Path(__file__).parents[1]
 
 
+pytestmark = pytest.mark.git
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site as built, with warnings as errors: a link that leads nowhere is one."""
