@@ -405,6 +405,7 @@ def test_what_the_users_own_configuration_names_needs_a_yes(
     folder = session.repository
     (home / ".gitconfig").write_text(f"[include]\n\tpath = {folder / 'a.txt'}\n")
     session.commit("a.txt", "[alias]\n\tst = !echo hello\n", "Change")
+    assert "include.path" in cli("diff", session.name, cwd=folder).stdout
     refused = cli("merge", session.name, "--auto", cwd=folder)
     assert refused.code == 2 and "include.path" in refused.stderr
     assert "alias" not in (folder / "a.txt").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from claude_container.changes import own, risks, taken, trivial
 from claude_container.changes.commits import log
@@ -96,12 +97,17 @@ class Review:
 
 
 def review(
-    repository: Repository, session: str, figures: Figures, paths: Sequence[str] = ()
+    repository: Repository,
+    session: str,
+    figures: Figures,
+    paths: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> Review:
     """Read what the session would bring to the current branch. Changes nothing.
 
     `paths` are git's pathspecs, seen from the root of the tree: they choose commits and
-    files, but never hide a risk. Raises taken.Refused if there is no such session here.
+    files, but never hide a risk. `folder` is the one that the session is of, if that is no
+    repository. Raises taken.Refused if there is no such session here.
     """
     where = own.refs(repository, session)
     record = taken.read(repository, session)
@@ -130,7 +136,7 @@ def review(
         pending_count=figures.pending_count,
         others=tuple(_others(repository, where, figures)),
         unseen=figures.unseen,
-        risks=tuple(risks.find(repository, left or where.base, where.head)),
+        risks=tuple(risks.find(repository, left or where.base, where.head, folder)),
     )
 
 

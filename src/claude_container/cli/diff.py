@@ -61,7 +61,8 @@ def command(call: Call, /, name: str, shown: str | None, null: bool, engine: str
         raise
     top = opened.directory if opened.of_folder else repository.top
     paths = pathspecs(top, call.claude_args)
-    found = review.review(repository, name, figures, paths)
+    folder = opened.directory if opened.of_folder else None
+    found = review.review(repository, name, figures, paths, folder)
     if not paths:
         look.keep(repository, opened, replace(figures, ahead=len(found.new)))
     if shown == "patch":
