@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
-from claude_container import __version__, host, images
+from claude_container import __version__, images
 from claude_container.engines.base import (
     Bind,
     ContainerSpec,
@@ -221,14 +221,7 @@ def container(
         image=images.default_name(),
         name=container_name or f"claude-container-{kind}-{uuid.uuid4().hex[:12]}",
         command=("/bin/sh", "-c", script, "overlay", *layers(laid_by), verb, *words),
-        labels={
-            model.KIND: kind,
-            model.SESSION: session,
-            model.CREATED: str(int(time.time())),
-            model.VERSION: __version__,
-            model.LAUNCHER: host.launcher_id(),
-            **(labels or {}),
-        },
+        labels={**model.at_work(kind, session), **(labels or {})},
         env=env or {},
         mounts=mounts,
         capabilities=(*capabilities, *((overlay.MOUNTING,) if lays else ())),

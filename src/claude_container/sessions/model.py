@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from pathlib import Path
 
-from claude_container import refs
+from claude_container import __version__, host, refs
 from claude_container.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -56,6 +57,17 @@ STATE = "/var/lib/claude-container/state"
 # The layers of an overlay, where a container has them: the user's folder, and the changes.
 LOWER, CHANGES = "/run/claude-container-lower", "/run/claude-container-changes"
 TOOLS = "/opt/claude-container"
+
+
+def at_work(kind: str, session: str) -> dict[str, str]:
+    """The labels of a container that this process has at work, by which leftovers.py knows it."""
+    return {
+        KIND: kind,
+        SESSION: session,
+        CREATED: str(int(time.time())),
+        VERSION: __version__,
+        LAUNCHER: host.launcher_id(),
+    }
 
 
 def check_name(name: str) -> str:

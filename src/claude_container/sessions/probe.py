@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
-from claude_container import __version__, host, images
+from claude_container import images
 from claude_container.engines.base import ContainerSpec, Engine, EngineError, Image, Streams
 from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
@@ -126,13 +125,7 @@ def _look(engine: Engine, image: images.Choice, script: str, whose: str) -> Foun
         image=image.name,
         name=f"claude-container-look-{uuid.uuid4().hex[:12]}",
         command=("/bin/sh", "-c", script, "look", whose),
-        labels={
-            model.KIND: model.LOOK_KIND,
-            model.SESSION: image.name,
-            model.CREATED: str(int(time.time())),
-            model.VERSION: __version__,
-            model.LAUNCHER: host.launcher_id(),
-        },
+        labels=model.at_work(model.LOOK_KIND, image.name),
         network="none",
         pids=64,
         logged=False,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from claude_container import __version__, host, images
+from claude_container import images
 from claude_container.changes import own
 from claude_container.changes.commits import gitlinks, in_submodule, log
 from claude_container.changes.folder import record
@@ -192,11 +192,7 @@ def _take(engine: Engine, name: str, removes: str) -> str | None:
         name=model.container_name(name),
         command=("/bin/true",),
         labels={
-            model.KIND: model.DELETE_KIND,
-            model.SESSION: name,
-            model.CREATED: str(int(time.time())),
-            model.VERSION: __version__,
-            model.LAUNCHER: host.launcher_id(),
+            **model.at_work(model.DELETE_KIND, name),
             **({model.REMOVES: removes} if removes else {}),
         },
         network="none",

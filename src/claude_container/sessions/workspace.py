@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Mapping
 
-from claude_container import __version__, host, images
+from claude_container import host, images
 from claude_container.engines.base import (
     ContainerSpec,
     Engine,
@@ -51,14 +50,7 @@ def spec(
         image=images.default_name(),
         name=name or f"claude-container-{kind}-{uuid.uuid4().hex[:12]}",
         command=("/bin/sh", "-c", as_owner, "as_owner", script, ids, *words),
-        labels={
-            model.KIND: kind,
-            model.SESSION: session,
-            model.CREATED: str(int(time.time())),
-            model.VERSION: __version__,
-            model.LAUNCHER: host.launcher_id(),
-            **(labels or {}),
-        },
+        labels={**model.at_work(kind, session), **(labels or {})},
         env=env or {},
         mounts=(
             VolumeMount(
