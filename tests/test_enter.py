@@ -6,8 +6,6 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +29,7 @@ from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model
 from claude_container.sessions.enter import Launch, SessionBusy, enter
 from tests.conftest import TOKEN
+from tests.progress import Progress
 
 SEEN: list[Inside] = []
 USED = f"{model.STATE}/used"
@@ -48,18 +47,6 @@ def sh(inside: Inside) -> int:
 
 
 IMAGE = MemoryImage({"sh": sh})
-
-
-class Progress:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def task(self, text: str) -> AbstractContextManager[Callable[[str], None]]:
-        self.said.append(text)
-        return contextlib.nullcontext(self.said.append)
-
-    def warn(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from claude_container.engines.memory_container import File, Inside, MemoryImage
 from claude_container.sessions import model, probe, tools
 from claude_container.sessions.probe import ImageLacks
 from claude_container.sessions.tools import CannotMakeTools, Tools
+from tests.progress import Progress
 
 GLIBC, MUSL = "claude-tools-2.1.330-glibc", "claude-tools-2.1.330-musl"
 WHOLE = f"{model.TOOLS}/whole"
@@ -46,18 +45,6 @@ def shell(has: dict[str, str], fills: Callable[[Inside], int] | None = None) -> 
 def fill(inside: Inside) -> int:
     inside.write(WHOLE, b"")
     return 0
-
-
-class Progress:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def task(self, text: str) -> AbstractContextManager[Callable[[str], None]]:
-        self.said.append(text)
-        return contextlib.nullcontext(self.said.append)
-
-    def warn(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture

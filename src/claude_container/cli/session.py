@@ -13,7 +13,6 @@ from claude_container.git import Repository
 from claude_container.sessions import home, known, look, overlay
 from claude_container.sessions.known import Session
 from claude_container.sessions.overlay import Overlay
-from claude_container.terminal import visible
 from claude_container.wire import bounds
 from claude_container.wire.bounds import Limits
 
@@ -88,7 +87,3 @@ def pending_in_words(figures: Figures) -> str:
 
 def commits_in_words(count: int) -> str:
     return f"{count} commit" if count == 1 else f"{count} commits"
-
-
-def branch_in_words(figures: Figures) -> str:
-    return visible(figures.branch) if figures.branch else "a detached HEAD"

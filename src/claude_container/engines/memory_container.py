@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import queue
 import sys
-import tarfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from claude_container.engines.base import Bind, Build, ContainerSpec, Streams
+from claude_container.engines.base import Bind, ContainerSpec, Streams
 from claude_container.process import Attached
 
 TERM, KILL = 15, 9
@@ -143,13 +141,3 @@ def has(labels: Mapping[str, str], having: Mapping[str, str | None]) -> bool:
 def shown(labels: Mapping[str, str], wanted: Iterable[str]) -> dict[str, str]:
     """The labels that are wanted, those that are set."""
     return {name: labels[name] for name in wanted if labels.get(name)}
-
-
-def context_of(plan: Build) -> Callable[[str], bytes]:
-    """A reader of a build's context by path."""
-    if isinstance(plan.context, str):
-        folder = Path(plan.context)
-        return lambda name: (folder / name).read_bytes()
-    with tarfile.open(fileobj=io.BytesIO(plan.context)) as tar:
-        held = {m.name: f.read() for m in tar if (f := tar.extractfile(m))}
-    return lambda name: held[name]
