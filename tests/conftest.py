@@ -44,14 +44,21 @@ def clean_environment(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home for every test: none may see or touch the real one."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """An empty home for every test: none may see or touch the real one.
+
+    Nor the engine, where a test does not carry its mark: else a forgotten mark would
+    show only on a machine on which no engine runs.
+    """
     folder = tmp_path / "home"
     folder.mkdir()
     for name in set(os.environ) - set(clean_environment(folder)):
         monkeypatch.delenv(name)
     for name in ("HOME", "USERPROFILE", "APPDATA"):  # the last two are where Windows looks
         monkeypatch.setenv(name, str(folder))
+    if request.node.get_closest_marker("engine") is None:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+        monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
     return folder
 
 

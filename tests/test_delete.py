@@ -74,6 +74,7 @@ def test_commits_that_are_nowhere_else_are_named(cli: Cli, session: GitSession) 
     assert gone(session)
 
 
+@engine_test
 def test_a_repository_made_inside_keeps_a_session_that_is_merged(
     cli: Cli, repository: Path
 ) -> None:
