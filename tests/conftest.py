@@ -64,8 +64,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """Started by a script with &, we ignore ^C, and every process of a test would too."""
+    """Started by a script with & or nohup, we ignore signals, and a test's processes would too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup and signal.getsignal(hangup) is signal.SIG_IGN:
+        # A handler is not inherited, and nohup holds for us as before.
+        signal.signal(hangup, lambda *_: None)
 
 
 @pytest.fixture
