@@ -230,7 +230,7 @@ def test_one_line_says_what_came_and_what_did_not(cli: Cli, repo: Path, name: st
     write(repo, {".gitignore": "*.log\n.env\n", "x.log": "", "y.log": "", ".env": ""})
     write(repo, {"a.txt": "changed\n", ".worktreeinclude": ".env\n"})
     make_repository(repo / "inner")
-    made = cli("start", name, "--no-enter", cwd=repo).stderr
+    made = cli("start", name, "--no-enter", "--trust", cwd=repo).stderr
     at = f"main at {git(repo, 'rev-parse', '--short=7', 'HEAD')}"
     assert made == (
         f"✓ session {name}: {at}, with 1 changed and 2 new as a snapshot,"
@@ -546,5 +546,5 @@ def test_git_looks_on_while_claude_works(
 def test_settings_of_the_repository_count_from_any_folder(cli: Cli, repo: Path, name: str) -> None:
     write(repo, {".claude-container.toml": 'include = ["*.key"]\n', ".gitignore": "*.key\n"})
     write(repo, {"x.key": "k", "sub/y": "y"})
-    assert cli("start", name, "--no-enter", cwd=repo / "sub").code == 0
+    assert cli("start", name, "--no-enter", "--trust", cwd=repo / "sub").code == 0
     assert "x.key" in workspace(name)

@@ -156,7 +156,7 @@ def test_ignored_files_that_are_named_arrive_with_their_modes(
         (repo / name).chmod(mode)
     (repo / "conf" / "link").symlink_to("/nowhere")
     # From a folder inside: the same.
-    with git_session(cli, repo / "conf" / "deep") as session:
+    with git_session(cli, repo / "conf" / "deep", "--trust") as session:
         came = session.inside("find . -path ./.git -prune -o ! -type d -printf '%P %m\\n' | sort")
         assert session.inside("git status --porcelain") == ""
     rows = dict(row.rpartition(" ")[::2] for row in came.splitlines())

@@ -1,8 +1,8 @@
 """Settings: flags > environment > project file > user file. And who is trusted.
 
 A project file comes with a repository, which may be hostile. It may set limits;
-image, Dockerfile and ports count once the user trusted the directory; what
-reaches the host counts only from the user's own file or flags.
+image, Dockerfile, ports and ignored files that it wants along count once the user
+trusted the directory; what reaches the host counts only from the user's own file or flags.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _TRUST_FILE = "trusted.json"
 # The default images: build targets of recipes/Dockerfile.base, in its order.
 VARIANTS = ("slim", "python", "full", "rust")
 # A variant is of our own recipe: all it can do is take room and time, as a limit does.
-PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit", "include", "variant"})
-PROJECT_MAY_IF_TRUSTED = frozenset({"image", "dockerfile", "devcontainer", "publish"})
+PROJECT_MAY = frozenset({"memory", "cpus", "pids_limit", "variant"})
+PROJECT_MAY_IF_TRUSTED = frozenset({"image", "dockerfile", "devcontainer", "publish", "include"})
 # CLAUDE_CONTAINER_IMAGE and so on.
 _VARIABLES = frozenset(
     {"image", "variant", "default_image", "engine", "network", "memory", "cpus", "ca_file"}
@@ -81,8 +81,8 @@ class Settings:
     """Who commits: `Name <email>`. Without it: in a session `Claude <claude@container>`, in a
     directory itself the name and email of your own git configuration."""
     include: tuple[str, ...] = ()
-    """Ignored files that come along into a new session, as patterns of .gitignore; those in
-    the repository's `.worktreeinclude` count too."""
+    """Ignored files that come along into a new session of a repository, as patterns of
+    .gitignore. Those of its own `.worktreeinclude` count, too, once you let them."""
     token_store: Literal["file", "keyring"] | None = None
     """Where `login` keeps the token, and a launch looks for it."""
     ssh: bool | None = None

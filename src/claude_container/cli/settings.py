@@ -34,6 +34,7 @@ class Resolved:
     """Settings with every layer in them, and the Dockerfile to build, if one was chosen.
 
     `dev` is the directory's development container, if that is where the image comes from.
+    `include` is what the directory's own file says of that: it is no part of the settings.
     `untrusted` is what the directory brings and was left out, in words; `notes` what is not
     used of what it has, whoever trusts it; `digest` that of a Dockerfile that it brings.
     """
@@ -45,6 +46,7 @@ class Resolved:
     dev: DevContainer | None = None
     notes: tuple[str, ...] = ()
     digest: str | None = None
+    include: tuple[str, ...] = ()
 
 
 def resolve(
@@ -66,6 +68,7 @@ def resolve(
         raise UsageError("--image, --variant and a Dockerfile exclude each other")
     user = _user()
     theirs = _theirs(console, directory)
+    include, theirs = theirs.include, replace(theirs, include=())
     environment = config.from_environment(os.environ)
     if flags.image or flags.variant:  # either answers which image
         environment = replace(environment, image=None, variant=None)
@@ -94,9 +97,10 @@ def resolve(
         file: Path | None, source: str, dev: DevContainer | None = None, **instead: str | None
     ) -> Resolved:
         changed: dict[str, Any] = {**instead}
-        theirs = file and file in (brings.dockerfile, brings.dev and brings.dev.dockerfile)
-        digest = brings.digest if theirs else None
-        return Resolved(replace(merged, **changed), file, source, left_out, dev, notes, digest)
+        its_own = file and file in (brings.dockerfile, brings.dev and brings.dev.dockerfile)
+        digest = brings.digest if its_own else None
+        settings = replace(merged, **changed)
+        return Resolved(settings, file, source, left_out, dev, notes, digest, include)
 
     if dockerfile:
         return resolved(Path(dockerfile), "the command line")
@@ -118,11 +122,14 @@ def resolve(
     return resolved(own, "your config file")
 
 
-def brings(console: Console, directory: Path) -> Brought:
-    """What `trust` trusts: all that a launch without flags would ask about. Raises UsageError."""
+def brings(console: Console, directory: Path) -> tuple[Brought, tuple[str, ...]]:
+    """What `trust` trusts: all that a launch without flags would ask about, and `include`.
+
+    Raises UsageError.
+    """
     theirs = _theirs(console, directory)
     chosen = theirs.over(_user()).devcontainer
-    return brought.look(directory, theirs, chosen, settled=False)
+    return brought.look(directory, theirs, chosen, settled=False), theirs.include
 
 
 def _user() -> Settings:

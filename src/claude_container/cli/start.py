@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from claude_container import git, host
-from claude_container.cli import launch, names, options, session, settings, start_folder
+from claude_container.cli import included, launch, names, options, session, settings, start_folder
 from claude_container.cli.main import Call
 from claude_container.cli.start_folder import counted
 from claude_container.cli.sweep import sweeping
@@ -43,8 +43,9 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
 
     The copy has the current branch with its history, and uncommitted and untracked work
     as one snapshot commit; ignored files stay, but for those that .worktreeinclude
-    names. A second `start NAME` goes on with the session and its conversation. What
-    follows -- goes to claude: claude-container start fix -- -p "fix the tests".
+    names and you let come along. A second `start NAME` goes on with the session and its
+    conversation. What follows -- goes to claude: claude-container start fix -- -p "fix the
+    tests".
 
     A folder that is in no git repository gets a session, too: a copy of its files, but
     for what a .gitignore names. Nothing is written into it before a merge.
@@ -136,12 +137,13 @@ def _create(call: Call, engine: Engine, here: Repository, name: str, flags: dict
     if not flags["clean"]:
         # Untracked files come along.
         settings.check_workspace(here.top)
-    chosen = settings.resolve(call.console, here.top, Settings(), ask=False).settings
+    resolved = settings.resolve(call.console, here.top, Settings(), ask=False)
+    chosen = resolved.settings
     wanted = Wanted(
         clean=flags["clean"],
         branch=flags["branch"],
         depth=flags["depth"],
-        include=chosen.include,
+        include=included.patterns(call.console, here, resolved, trust=flags["trust"]),
         as_stored=flags["as_stored"],
         identity=settings.identity(chosen.identity) or packing.IDENTITY,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from claude_container import config, host
+from claude_container.cli import included
 from claude_container.cli.main import Call
 
 
@@ -18,8 +19,10 @@ def command(call: Call, /, directory: str) -> None:
     """Forget what was said about trusting a directory (this one by default)."""
     root = Path(directory).resolve()
     store = config.TrustStore(host.config_dir(os.environ))
-    if store.said(root) is None:
+    said = [path for path in (root, included.trusted_as(root)) if store.said(path) is not None]
+    if not said:
         call.console.done(f"nothing was said about {root}")
         return
-    store.remember(root, None)
+    for path in said:
+        store.remember(path, None)
     call.console.done(f"forgotten: {root}")

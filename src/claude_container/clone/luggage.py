@@ -144,10 +144,7 @@ def boundary(repository: Repository, commit: str, depth: int | None) -> tuple[st
 
 
 def included(repository: Repository, patterns: Sequence[str]) -> list[str]:
-    """Ignored files that .worktreeinclude or `patterns` (as in gitignore(5)) name."""
-    own = repository.top / INCLUDE_FILE
-    if own.is_file():
-        patterns = [*own.read_text(errors="surrogateescape").splitlines(), *patterns]
+    """Ignored files that `patterns` (as in gitignore(5)) name."""
     if not patterns:
         return []
     with tempfile.NamedTemporaryFile(prefix="claude-container-") as file:
