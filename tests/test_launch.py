@@ -210,6 +210,22 @@ def test_limits_mounts_variables_and_ports_reach_the_container(
     assert (project / "out").read_text() == "a b # ' \"ü|from here|seen|Read-only\n4096\n"
 
 
+def test_no_name_of_a_variable_is_taken_by_our_own_scripts(
+    cli: Cli, session: str, start_model: StartModel, project: Path
+) -> None:
+    """A shell hands on what it assigns to a variable that it was given."""
+    names = ("token", "session", "state", "user", "home", "config", "project", "uid", "what")
+    value = "${containerEnv:HOME} it's $HOME"
+    model = start_model([bash(f"printenv {' '.join(names)} >out")])
+    flags = [f"--env={name}={value}" for name in names]
+    ran = cli(
+        *("-s", session, *model.flags, *flags, "--", "-p", "look"), CLAUDE_CODE_OAUTH_TOKEN=TOKEN
+    )
+    assert ran.code == 0, ran.stderr
+    assert (project / "out").read_text().splitlines() == [value] * len(names)
+    assert model.tokens() == {f"Bearer {TOKEN}"}
+
+
 def test_a_company_certificate_reaches_claude_and_its_tools(
     cli: Cli, session: str, start_model: StartModel, tmp_path: Path, project: Path, image: str
 ) -> None:

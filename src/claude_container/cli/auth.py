@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from claude_container import credentials
-from claude_container.cli import dialogue, launch, options, settings
+from claude_container.cli import dialogue, launch, options, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
@@ -88,8 +88,7 @@ def _show(call: Call, rows: dict[str, Any]) -> None:
         console.answer("age    not known")
     else:
         left = f"; {_LASTS - days} left of its year" if days <= _LASTS else "; a year is over"
-        count = "1 day" if days == 1 else f"{days} days"
-        console.answer(f"age    {count} (saved {rows['saved']}){left}")
+        console.answer(f"age    {table.many(days, 'day')} (saved {rows['saved']}){left}")
     if "check" in rows:
         said = f": {rows['said']}" if rows["said"] else ""
         console.answer(f"check  {rows['check']}{said}")

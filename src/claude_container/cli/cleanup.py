@@ -99,8 +99,8 @@ def _lost(entry: Entry, losses: Losses) -> str:
     parts = [
         "its repository is gone" if losses.gone else "",
         losses.unknown,
-        session.commits_in_words(losses.commits) if losses.commits else "",
-        delete.uncommitted(losses.uncommitted) if losses.uncommitted else "",
+        table.many(losses.commits, "commit") if losses.commits else "",
+        session.uncommitted(losses.uncommitted),
         delete.changed(losses.changed) if losses.changed else "",
         delete.nested(losses.nested) if losses.nested else "",
         f"{losses.unseen} more branches" if losses.unseen else "",

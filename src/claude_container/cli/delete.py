@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from claude_container import git
-from claude_container.cli import listed, looking, names, session, settings
+from claude_container.cli import listed, looking, names, session, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.engines.base import Engine
@@ -175,7 +175,7 @@ def evidence(losses: Losses) -> list[str]:
     if losses.unknown:
         lines.append(f"it cannot be looked at: {losses.unknown}")
     if losses.commits:
-        lines.append(f"{session.commits_in_words(losses.commits)}:")
+        lines.append(f"{table.many(losses.commits, 'commit')}:")
         lines += [f"  {named}" for named in losses.named]
         if (more := losses.commits - len(losses.named)) > 0:
             lines.append(f"  … and {more} more")
@@ -185,7 +185,7 @@ def evidence(losses: Losses) -> list[str]:
         if (more := losses.changed - len(losses.named)) > 0:
             lines.append(f"  … and {more} more")
     if losses.uncommitted:
-        lines.append(uncommitted(losses.uncommitted))
+        lines.append(session.uncommitted(losses.uncommitted))
     if losses.nested:
         lines.append(f"{nested(losses.nested)}:")
         lines += [f"  {path}" for path in losses.nested[: remove.SHOWN]]
@@ -201,12 +201,4 @@ def nested(paths: Sequence[str]) -> str:
 
 
 def changed(count: int) -> str:
-    if count == 1:
-        return "1 change that its folder does not have"
-    return f"{count} changes that its folder does not have"
-
-
-def uncommitted(count: int) -> str:
-    if count < 0:
-        return "uncommitted work that git there could not list"
-    return f"{count} uncommitted {'file' if count == 1 else 'files'}"
+    return f"{table.many(count, 'change')} that its folder does not have"

@@ -17,7 +17,7 @@ from claude_container import git
 from claude_container.changes import review
 from claude_container.changes.review import File, Review
 from claude_container.changes.risks import Risk
-from claude_container.cli import names, session
+from claude_container.cli import names, session, table
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.errors import UsageError
@@ -102,7 +102,7 @@ def _all(found: Review, *, chosen: bool, of_folder: bool) -> Iterator[str]:
     if found.files:
         yield from ("", _totals(found), *files_in_rows(found.files, LISTED))
     if found.pending_count:
-        count = "" if found.pending_count < 0 else f": {_many(found.pending_count, 'file')}"
+        count = "" if found.pending_count < 0 else f": {table.many(found.pending_count, 'file')}"
         unknown = " (git there could not tell all of it)" if found.pending_count < 0 else ""
         yield from ("", f"uncommitted in the session{count}{unknown}")
         yield from _some(
@@ -113,7 +113,9 @@ def _all(found: Review, *, chosen: bool, of_folder: bool) -> Iterator[str]:
         yield from ("", "other branches, which a merge leaves there")
         rows = []
         for other in others:
-            ahead = "" if other.ahead is None else f"  {_many(other.ahead, 'commit')} of its own"
+            ahead = (
+                "" if other.ahead is None else f"  {table.many(other.ahead, 'commit')} of its own"
+            )
             rows.append(f"  {_cut(visible(other.name), 30)}{ahead}")
         yield from _some(rows, len(rows) + found.unseen)
     if found.risks:
@@ -123,7 +125,7 @@ def _all(found: Review, *, chosen: bool, of_folder: bool) -> Iterator[str]:
 
 def _commits(found: Review, *, chosen: bool) -> Iterator[str]:
     new = found.new
-    count = _many(len(new), "new commit") if new else "no new commits"
+    count = table.many(len(new), "new commit") if new else "no new commits"
     yield f"{count} in these paths" if chosen else count
     authors = min(20, max((len(visible(commit.author)) for commit in new), default=0))
     rows = []
@@ -174,7 +176,7 @@ def _totals(found: Review) -> str:
     summed = "" if found.left else " (summed by commit: what the host pushed is in conflict)"
     # The difference is a whole: it has what was taken before, too.
     since = "since it began: " if any(commit.known for commit in found.commits) else ""
-    return f"{since}{_many(len(found.files), 'file')}, +{found.added} -{found.removed}{summed}"
+    return f"{since}{table.many(len(found.files), 'file')}, +{found.added} -{found.removed}{summed}"
 
 
 def risks_in_rows(risks: Sequence[Risk]) -> Iterator[str]:
@@ -227,10 +229,6 @@ def _some(rows: Sequence[str], count: int) -> Iterator[str]:
     yield from rows[:LISTED]
     if count > (shown := len(rows[:LISTED])):
         yield f"  … and {count - shown} more: --json shows what is known of them"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _careful() -> str:

@@ -80,7 +80,7 @@ def tell_left(call: Call, left: Mapping[str, Left]) -> None:
 
 def _totals(files: Sequence[File]) -> str:
     added, removed = sum(f.added or 0 for f in files), sum(f.removed or 0 for f in files)
-    return f"{len(files)} {'file' if len(files) == 1 else 'files'}, +{added} -{removed}"
+    return f"{table.many(len(files), 'file')}, +{added} -{removed}"
 
 
 def _data(found: Overlay, seen: Layered, files: Sequence[File]) -> dict[str, object]:

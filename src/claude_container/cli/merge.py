@@ -14,7 +14,7 @@ from claude_container.changes import foresee, merge, plan, risks, undo
 from claude_container.changes.plan import NOTHING, Options, Plan
 from claude_container.changes.risks import Risk
 from claude_container.cli import merge_words as words
-from claude_container.cli import names, session, settings
+from claude_container.cli import names, session, settings, table
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
@@ -85,7 +85,7 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
         upkeep.commit_pending(engine, opened, _MESSAGE, console)
     _, chosen = session.chosen(call, flags["engine"])
     figures = session.look_now(call, engine, repository, opened, chosen, counted=False)
-    if pending := session.pending_in_words(figures):
+    if pending := session.uncommitted(figures.pending_count):
         console.warn(f"not part of this: {pending} in the session (--commit-pending commits it)")
     planned = plan.plan(repository, name, _options(flags))
     new = planned.commits
@@ -230,7 +230,7 @@ def _told(console: Console, outcome: merge.Outcome, *, as_json: bool) -> int:
         console.done(words.outcome(outcome))
         return 0
     at = f": {words.commit(outcome.stopped)}" if outcome.stopped else ""
-    left = f", {session.commits_in_words(len(outcome.left))} after it" if outcome.left else ""
+    left = f", {table.many(len(outcome.left), 'commit')} after it" if outcome.left else ""
     console.error(
         ClaudeContainerError(
             f"a conflict{at}{left}",

@@ -46,7 +46,7 @@ def merge(
         return _undo(console, repository, opened, flags)
     _, chosen = session.chosen(call, flags["engine"])
     seen = session.look_now(call, engine, repository, opened, chosen, counted=False)
-    if pending := session.pending_in_words(seen):
+    if pending := session.uncommitted(seen.pending_count):
         if flags["dry_run"]:
             console.warn(f"not in here: {pending} in the session, which a merge commits first")
         else:
@@ -135,7 +135,7 @@ def _undo(console: Console, repository: Repository, opened: Session, flags: dict
 def _lines(planned: Plan) -> Iterator[str]:
     where = table.short_path(str(planned.folder))
     if planned.rows:
-        yield f"{_files(len(planned.rows))} in {where}:"
+        yield f"{table.many(len(planned.rows), 'file')} in {where}:"
         for row in planned.rows[:_SHOWN]:
             yield f"  {_how(row):<8} {visible(row.path)}"
         if (more := len(planned.rows) - _SHOWN) > 0:
@@ -143,15 +143,11 @@ def _lines(planned: Plan) -> Iterator[str]:
     elif not planned.conflicts:
         yield f"nothing new for {where}"
     if planned.already:
-        yield f"there already: {_files(planned.already)}"
+        yield f"there already: {table.many(planned.already, 'file')}"
 
 
 def _how(row: Row) -> str:
     return "merged" if row.merged else row.how
-
-
-def _files(count: int) -> str:
-    return f"{count} file" if count == 1 else f"{count} files"
 
 
 def outcome(planned: Plan) -> str:

@@ -8,7 +8,7 @@ from claude_container.changes.commits import Commit
 from claude_container.changes.merge import Outcome
 from claude_container.changes.plan import FAST_FORWARD, MERGE, NOTHING, SQUASH, Plan
 from claude_container.changes.risks import Risk
-from claude_container.cli.session import commits_in_words
+from claude_container.cli import table
 from claude_container.terminal import visible
 
 _SHOWN = 50  # commits
@@ -28,7 +28,7 @@ def plan(planned: Plan) -> Iterator[str]:
         yield f"nothing new for {planned.branch_name}"
     else:
         made = " (a new branch)" if planned.created else ""
-        count = commits_in_words(len(planned.commits))
+        count = table.many(len(planned.commits), "commit")
         yield f"{count} for {planned.branch_name}{made}, {_how(planned)}:"
         for each in planned.commits[:_SHOWN]:
             yield f"  {commit(each)}"
@@ -36,9 +36,9 @@ def plan(planned: Plan) -> Iterator[str]:
             yield f"  … and {len(planned.commits) - _SHOWN} more"
     if planned.taken:
         named = "" if planned.kind != NOTHING else "; --commits A..B brings them once more"
-        yield f"brought before: {commits_in_words(len(planned.taken))}{named}"
+        yield f"brought before: {table.many(len(planned.taken), 'commit')}{named}"
     if planned.equal:
-        yield f"already there as changes: {commits_in_words(len(planned.equal))}"
+        yield f"already there as changes: {table.many(len(planned.equal), 'commit')}"
 
 
 def _how(planned: Plan) -> str:
@@ -59,7 +59,7 @@ def outcome(done: Outcome) -> str:
     branch = done.branch.removeprefix("refs/heads/")
     if done.kind == NOTHING:
         return f"{branch} was not made" if done.created else f"{branch} stays as it is"
-    said = f"{branch} has {commits_in_words(len(done.commits))} more"
+    said = f"{branch} has {table.many(len(done.commits), 'commit')} more"
     if done.kind == SQUASH:
         said = f"{branch} has one commit more, made of {len(done.commits)}"
     elif done.new_ids:

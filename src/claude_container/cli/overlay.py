@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from claude_container import host
-from claude_container.cli import launch, session, settings
+from claude_container.cli import launch, session, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine
@@ -122,9 +122,8 @@ def _summary(call: Call, engine: Engine, found: Overlay, flags: dict[str, Any]) 
     except ClaudeContainerError as error:
         call.console.warn(f"cannot look at session {found.name}: {error.what}")
         return
-    files = "changed file" if count == 1 else "changed files"
     name, folder = found.name, shlex.quote(str(found.directory))
-    call.console.done(f"left session {name}: {count} {files}")
+    call.console.done(f"left session {name}: {table.many(count, 'changed file')}")
     if count or stays:
         call.console.hint(f"claude-container diff {name} shows it, merge {name} brings it")
     call.console.hint(f"claude-container --dir {folder} -s {name} goes on with it")

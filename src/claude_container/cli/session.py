@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claude_container import config, engines, git
 from claude_container.changes.figures import Figures
-from claude_container.cli import settings
+from claude_container.cli import settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
@@ -75,15 +75,8 @@ def limits(chosen: Settings) -> Limits:
     )
 
 
-def pending_in_words(figures: Figures) -> str:
-    """Uncommitted work in a session, by count: "" for none."""
-    if figures.pending_count < 0:
+def uncommitted(count: int) -> str:
+    """Uncommitted work in a session, by count: "" for none, and below 0 nobody knows."""
+    if count < 0:
         return "uncommitted work that git there could not list"
-    if figures.pending_count == 0:
-        return ""
-    files = "file" if figures.pending_count == 1 else "files"
-    return f"{figures.pending_count} uncommitted {files}"
-
-
-def commits_in_words(count: int) -> str:
-    return f"{count} commit" if count == 1 else f"{count} commits"
+    return table.many(count, "uncommitted file") if count else ""

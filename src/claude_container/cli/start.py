@@ -10,9 +10,17 @@ from typing import Any
 import click
 
 from claude_container import git, host
-from claude_container.cli import included, launch, names, options, session, settings, start_folder
+from claude_container.cli import (
+    included,
+    launch,
+    names,
+    options,
+    session,
+    settings,
+    start_folder,
+    table,
+)
 from claude_container.cli.main import Call
-from claude_container.cli.start_folder import counted
 from claude_container.cli.sweep import sweeping
 from claude_container.clone import packing
 from claude_container.clone.packing import Created, Wanted
@@ -176,16 +184,13 @@ def _came(created: Created) -> str:
     elif uncommitted:
         parts.append(f"without {uncommitted}")
     if count := len(created.submodules):
-        parts.append(counted(count, "submodule"))
+        parts.append(table.many(count, "submodule"))
     if created.large:
-        parts.append(counted(created.large, "git-lfs object"))
+        parts.append(table.many(created.large, "git-lfs object"))
     if created.included:
-        parts.append(f"{counted(created.included, 'ignored file')} by name")
-    left = [f"{created.left} ignored" if created.left else ""]
-    left += [counted(len(work.nested), "repository inside") if work.nested else ""]
-    if any(left):
-        parts.append(f"{' and '.join(filter(None, left))} stayed here")
-    return ", ".join(parts)
+        parts.append(f"{table.many(created.included, 'ignored file')} by name")
+    parts.append(table.stayed(created.left, len(work.nested)))
+    return ", ".join(filter(None, parts))
 
 
 def _summary(
@@ -204,9 +209,8 @@ def _summary(
     except ClaudeContainerError as error:
         call.console.warn(f"cannot look at session {name}: {error.what}")
         return
-    holds = ", ".join(
-        filter(None, [session.commits_in_words(seen.ahead or 0), session.pending_in_words(seen)])
-    )
+    commits = table.many(seen.ahead or 0, "commit")
+    holds = ", ".join(filter(None, (commits, session.uncommitted(seen.pending_count))))
     call.console.done(f"left session {name}: {holds}")
     call.console.hint(f"claude-container diff {name} shows it, merge {name} brings it")
     call.console.hint(f"claude-container start {name} goes on with it")

@@ -65,15 +65,6 @@ def create(call: Call, engine: Engine, directory: Path, name: str) -> None:
 
 
 def _came(taken: Taken) -> str:
-    parts = [f"{counted(taken.files, 'file')}, {table.size(taken.bytes)}"]
-    left = [f"{len(taken.ignored)} ignored" if taken.ignored else ""]
-    left += [counted(len(taken.nested), "repository inside") if taken.nested else ""]
-    if any(left):
-        parts.append(f"{' and '.join(filter(None, left))} stayed here")
-    return ", ".join(parts)
-
-
-def counted(count: int, word: str) -> str:
-    if count != 1:
-        word = {"repository inside": "repositories inside"}.get(word, f"{word}s")
-    return f"{count} {word}"
+    parts = [f"{table.many(taken.files, 'file')}, {table.size(taken.bytes)}"]
+    parts.append(table.stayed(len(taken.ignored), len(taken.nested)))
+    return ", ".join(filter(None, parts))

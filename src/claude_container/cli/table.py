@@ -101,6 +101,18 @@ def duration(word: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+def many(count: int, what: str, plural: str = "") -> str:
+    """How many of something: "1 file", "2 files"."""
+    return f"{count} {what if count == 1 else plural or f'{what}s'}"
+
+
+def stayed(ignored: int, nested: int) -> str:
+    """What did not come along into a new session, by count: "" for nothing."""
+    left = [f"{ignored} ignored"] * bool(ignored)
+    left += [many(nested, "repository inside", "repositories inside")] * bool(nested)
+    return f"{' and '.join(left)} stayed here" if left else ""
+
+
 def size(count: int) -> str:
     """Bytes in the unit that leaves at most three digits before the point."""
     amount = float(count)

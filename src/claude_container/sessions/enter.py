@@ -269,6 +269,7 @@ def _payload(launch: Launch, brought: Tools | None, loader: Mapping[str, str]) -
         ca=launch.ca,
         agent=launch.agent,
         dev=launch.dev,
+        env=launch.env,
         managed_settings=pins.managed_settings(launch.env, ca=bool(launch.ca)),
         tools=brought,
         loader=loader,

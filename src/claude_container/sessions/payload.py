@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +18,13 @@ from claude_container.sessions import model
 from claude_container.sessions.tools import Tools
 
 _HERE = "run/claude-container"
+# By their names there: the files of recipes/ that each is made of.
+_SCRIPTS = {
+    "entrypoint": ("ids.sh", "entrypoint.sh"),
+    "inside": ("inside.sh",),
+    "session": ("session.sh",),
+    "overlay": ("ids.sh", "overlay.sh"),
+}
 # What the loader of any program obeys. An empty entry in such a list is the current directory,
 # and others may lead into the workspace as well: so they are for claude, and not for root.
 LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT")
@@ -40,6 +49,7 @@ class Payload:
     ca: bytes = b""
     agent: Agent | None = None  # an ssh agent whose socket is mounted
     dev: DevContainer | None = None
+    env: Mapping[str, str] = field(default_factory=dict)  # what else the container has of ours
     managed_settings: str = "{}"
     tools: Tools | None = None  # a mounted volume with what the image lacks
     loader: Mapping[str, str] = field(default_factory=dict)  # by the names of LOADER
@@ -48,10 +58,7 @@ class Payload:
         """The tar, everything in it root's; the token for root's eyes only."""
         entries: list[Entry] = [
             (_HERE, 0o755, None),
-            (f"{_HERE}/entrypoint", 0o755, script("ids.sh", "entrypoint.sh").encode()),
-            (f"{_HERE}/inside", 0o755, script("inside.sh").encode()),
-            (f"{_HERE}/session", 0o755, script("session.sh").encode()),
-            (f"{_HERE}/overlay", 0o755, script("ids.sh", "overlay.sh").encode()),
+            *((f"{_HERE}/{name}", 0o755, script(*of).encode()) for name, of in _SCRIPTS.items()),
             (f"{_HERE}/launch", 0o644, self._launch().encode()),
             (f"{_HERE}/seed.json", 0o644, json.dumps(_SEED).encode()),
             (f"{_HERE}/gitconfig", 0o644, self._gitconfig().encode()),
@@ -65,11 +72,25 @@ class Payload:
             entries.append((f"{_HERE}/ca.crt", 0o644, self.ca))
         if self.agent and self.agent.known_hosts:
             entries.append((f"{_HERE}/known_hosts", 0o644, self.agent.known_hosts))
-        if self.dev and self.dev.env:
-            entries.append((f"{_HERE}/env", 0o644, _with_env(self.dev).encode()))
+        if last := self._last():
+            entries.append((f"{_HERE}/env", 0o644, os.fsencode(_with_env(last))))
         if self.dev and self.dev.post_create:
             entries.append((f"{_HERE}/post_create", 0o644, _post_create(self.dev).encode()))
         return tar(entries)
+
+    def _last(self) -> dict[str, str | None]:
+        """Variables that are set only where claude begins, as words of the shell's; None goes.
+
+        Those of a development container, and those whose names our scripts use for themselves:
+        a shell hands on a variable that it was given with the value that it has by then.
+        """
+        theirs = self.dev.env if self.dev else {}
+        last = {n: None if v is None else _shell_word(v) for n, v in theirs.items()}
+        ours = "".join(script(*of) for of in _SCRIPTS.values())
+        for name, value in self.env.items():
+            if name.islower() and re.search(rf"\b{name}\b", ours):
+                last[name] = shlex.quote(value)
+        return last
 
     def _launch(self) -> str:
         """Shell assignments that both halves of the entrypoint read."""
@@ -101,13 +122,13 @@ class Payload:
         return f"[user]\n\tname = {name}\n\temail = {email}\n"
 
 
-def _with_env(dev: DevContainer) -> str:
-    """A script that becomes the program in its arguments, with the variables of `dev`.
+def _with_env(words: Mapping[str, str | None]) -> str:
+    """A script that becomes the program in its arguments, with these variables.
 
     By env and no assignment: a name may be that of a variable of the shell's own.
     """
-    gone = [f"-u {name}" for name, value in dev.env.items() if value is None]
-    env = [f"{name}={_shell_word(value)}" for name, value in dev.env.items() if value is not None]
+    gone = [f"-u {name}" for name, word in words.items() if word is None]
+    env = [f"{name}={word}" for name, word in words.items() if word is not None]
     return f'exec /usr/bin/env {" ".join([*gone, *env])} "$@"\n'
 
 
