@@ -15,6 +15,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from claude_container import host
 from claude_container.cli import browser
 from tests.conftest import PROGRAM, TOKEN, Cli, clean_environment
 
@@ -275,6 +276,8 @@ def test_nobody_signs_in_for_a_launch_that_is_refused(
 
 # The browser
 
+WSL_1 = host.platform("linux", "4.4.0-19041-Microsoft")
+WSL_2 = host.platform("linux", "5.15.153.1-microsoft-standard-WSL2")
 LOOKS = {
     "a desktop": ({"DISPLAY": ":0"}, "linux", ""),
     "wayland": ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", ""),
@@ -283,7 +286,8 @@ LOOKS = {
     "a mac": ({}, "macos", ""),
     "a mac over ssh": ({"SSH_CONNECTION": "1 2 3 4"}, "macos", None),
     "windows": ({}, "windows", ""),
-    "wsl with wslu": ({}, "wsl", "wslview"),
+    "wsl with wslu": ({}, WSL_2, "wslview"),
+    "wsl 1 with wslu": ({}, WSL_1, "wslview"),
     "chosen": ({"BROWSER": "firefox", "SSH_CONNECTION": "1 2 3 4"}, "linux", ""),
 }
 
@@ -298,7 +302,7 @@ def test_wsl_without_wslu_asks_windows() -> None:
     def which(name: str) -> str | None:
         return name if name == "explorer.exe" else None
 
-    assert browser.command({}, "wsl", which) == "explorer.exe"
+    assert browser.command({}, WSL_2, which) == "explorer.exe"
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def command(
         return None
     if platform in ("macos", "windows"):
         return ""
-    if platform == "wsl" and (found := next(filter(which, _WSL), None)):
+    if platform.startswith("wsl ") and (found := next(filter(which, _WSL), None)):
         return found
     return "" if environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY") else None
 
