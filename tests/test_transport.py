@@ -42,6 +42,10 @@ def packet(text: bytes) -> bytes:
     return b"%04x" % (len(text) + 4) + text
 
 
+# What version 2 begins with.
+GREETING = packet(b"version 2\n") + packet(b"agent=x\n") + b"0000"
+
+
 # Bounds
 
 
@@ -115,16 +119,60 @@ def in_pieces(data: bytes, size: int) -> Iterable[bytes]:
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_names_pass_without_what_drives_a_terminal_and_progress_not_at_all(size: int) -> None:
     name = "0" * 40 + " refs/heads/\x1b[31mé\x9b\x07\n"
-    sent = packet(name.encode()) + packet(b"\2remote\x1b[2J\r") + b"0001" + packet(b"\1") + b"0000"
+    ref = packet(name.encode()) + packet(b"\2remote\x1b[2J\r") + b"0001"
+    sent = GREETING + ref + packet(b"packfile\n") + packet(b"\1") + b"0000"
     wire = Wire(Meter(1000))
     passed = b"".join(wire.passed(piece) for piece in in_pieces(sent, size))
     shown = name.replace("\x1b", "?").replace("\x9b", "??").replace("\x07", "?")
-    assert passed == packet(shown.encode()) + b"0001" + packet(b"\1") + b"0000"
+    safe = packet(shown.encode()) + b"0001" + packet(b"packfile\n") + packet(b"\1")
+    assert passed == GREETING + safe + b"0000"
 
 
-def test_a_push_has_its_report_made_safe() -> None:
-    report = packet(b"\1" + packet(b"ng refs/x \x1b[2J\n"))
-    assert Wire(None).passed(report) == packet(b"\1" + packet(b"ng refs/x ?[2J\n"))
+@pytest.mark.parametrize("cut", [0, 3, 9, 30])
+def test_a_push_has_its_report_made_safe(cut: int) -> None:
+    """Else a refusal could begin a line, and look like our own error and hint."""
+    said = packet(b"unpack ok\n") + packet(b"ng refs/x \x1b[2J\n\xe2\x9c\x97 lie\n") + b"0000"
+    safe = packet(b"unpack ok\n") + packet(b"ng refs/x ?[2J?\xe2\x9c\x97 lie\n") + b"0000"
+    sent, passed = (
+        packet(b"\1" + said_or_safe[:cut]) + packet(b"\1" + said_or_safe[cut:]) + b"0000"
+        for said_or_safe in (said, safe)
+    )
+    assert Wire(None).passed(sent) == passed
+    assert Wire(None).passed(said) == safe
+
+
+PACK = packet(b"\1PACK" + bytes(4) + bytes(4))
+UNEXPECTED = {
+    "among the capabilities": packet(b"version 2\n") + PACK,
+    "announced among them": packet(b"version 2\n") + packet(b"packfile\n") + PACK,
+    "before version 2": packet(b"0" * 40 + b" HEAD\0side-band-64k\n") + PACK,
+    "without a word": GREETING + PACK,
+    "after another": GREETING + packet(b"packfile\n") + PACK + b"0000" + PACK,
+}
+
+
+@pytest.mark.parametrize("where", UNEXPECTED)
+def test_a_pack_that_git_would_skip_does_not_mislead_the_meter(where: str) -> None:
+    with pytest.raises(Nonsense, match="where git expects none"):
+        Wire(Meter(1000)).passed(UNEXPECTED[where])
+
+
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [
+        (packet(b"version 2\n") + packet(b"object-format=sha256\n"), 32),
+        (packet(b"0" * 64 + b" HEAD\0ofs-delta object-format=sha256\n"), 32),
+        (packet(b"version 2\n") + packet(b"agent=x/object-format=sha256\n"), 20),
+        (packet(b"0" * 40 + b" refs/heads/object-format=sha256\0ofs-delta\n"), 20),
+        # git takes the first, and refuses one that is not its own.
+        (packet(b"object-format=sha1\n") + packet(b"object-format=sha256\n"), 20),
+        (GREETING + packet(b"object-format=sha256\n"), 20),
+    ],
+)
+def test_ids_are_as_long_as_git_takes_them_to_be(said: bytes, size: int) -> None:
+    meter = Meter(1000)
+    Wire(meter).passed(said)
+    assert meter.hash_size == size
 
 
 @pytest.mark.parametrize(
