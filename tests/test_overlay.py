@@ -132,20 +132,21 @@ def test_a_look_tells_all_that_changed(
         "rm gone; rm -r x; mkdir x; echo new >x/1; echo more >x/5; chmod +x prog; chmod 600 same;"
         "rm ln; ln -s b ln; ln -s nowhere new-ln; mv sub moved; rm -r to; echo f >to; mkdir void;"
         "mkfifo pipe; mkdir -p .git/hooks; echo evil >.git/hooks/pre-commit; touch a.txt;"
+        "mkdir -p made/.git inner/.git; echo y >made/f; touch inner/.git/x;"
         "printf w >'we\\ird \"ünï\n:x'; rm a.txt; mkdir a.txt; echo inner >a.txt/inner",
     )
     with looked(docker, name) as seen:
         assert set(seen.changed) == {
             *("gone", "x/1", "x/2", "x/3/4", "x/5", "prog", "ln", "new-ln"),
             *("sub/b.txt", "sub/c.txt", "moved/b.txt", "moved/c.txt", "to/dir", "to"),
-            *('we\\ird "ünï\n:x', "a.txt", "a.txt/inner"),
+            *('we\\ird "ünï\n:x', "a.txt", "a.txt/inner", "made/f"),
         }
         shown = seen.repository.git("diff-tree", "-r", "--raw", seen.base, seen.head, "--", "prog")
         assert shown.text.startswith(":100644 100755")
         assert seen.repository.git("show", f"{seen.head}:x/1").stdout == b"new\n"
         assert seen.repository.git("show", f"{seen.base}:x/1").stdout == b"x/1\n"
         assert {kind: left.paths for kind, left in seen.left.items()} == {
-            "git": (".git",),
+            "git": (".git", "inner/.git", "made/.git"),
             "special": ("pipe",),
             "empty": ("void",),
             "modes": ("same",),
@@ -337,6 +338,23 @@ def test_a_file_that_changed_in_the_folder_meanwhile_is_a_conflict_and_nothing_i
     assert refused.code == 1 and "a conflict: nothing was written" in refused.stderr
     assert "a.txt: changed here and in the session" in refused.stderr
     assert "sub/b.txt: changed here, deleted in the session" in refused.stderr
+    assert everything(folder) == before
+
+
+def test_a_folder_that_took_the_place_of_another_is_a_change(
+    cli: Cli, docker: Docker, folder: Path, name: str
+) -> None:
+    """Its files are as old as they were."""
+    write(folder, {"other/b.txt": "mine\n", "other/deep/x": "x\n", "sub/deep/x": "y\n"})
+    lay.make(docker, name, folder, Quiet())
+    inside(name, "echo theirs >sub/b.txt; echo theirs >sub/deep/x; echo theirs >a.txt")
+    (folder / "sub").rename(folder / "before")
+    (folder / "other").rename(folder / "sub")
+    before = everything(folder)
+    refused = cli("merge", name, "--all")
+    assert refused.code == 1 and "a conflict: nothing was written" in refused.stderr
+    assert "sub/b.txt" in refused.stderr and "sub/deep/x" in refused.stderr
+    assert "a.txt" not in refused.stderr.replace("sub/", "")
     assert everything(folder) == before
 
 

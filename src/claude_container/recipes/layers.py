@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import json
 import os
@@ -35,6 +36,7 @@ class Tree:
     def __init__(self, top: bytes) -> None:
         self.top = top
         self.files: dict[bytes, int] = {}
+        self.git: set[bytes] = set()
         self.special: list[bytes] = []
         self.unreadable: set[bytes] = set()
         self.empty: set[bytes] = set()
@@ -47,6 +49,7 @@ class Tree:
             mode = _mode(self.top, path)
             if stat.S_ISDIR(mode):
                 names = self.names(path)
+                self.git.update(_below(path, name) for name in names if _is_git(name))
                 waiting += [_below(path, name) for name in names if not _is_git(name)]
                 if not names:
                     self.empty.add(path)
@@ -84,7 +87,7 @@ def _is_git(name: bytes) -> bool:
     return name.lower() == b".git"
 
 
-def differing(lower: Tree, upper: Tree, merged: Tree, told: dict[str, list[bytes]]) -> None:
+def differing(lower: Tree, upper: Tree, merged: Tree) -> None:
     """Take into `lower` and `merged` all that may differ.
 
     Only where the upper layer has a folder. In one that hides the lower's (opaque), or that
@@ -101,7 +104,7 @@ def differing(lower: Tree, upper: Tree, merged: Tree, told: dict[str, list[bytes
             if below == seen and not above:
                 continue
             if _is_git(name):
-                told["git"].append(path)
+                merged.git.add(path)
             elif all(stat.S_ISDIR(_mode(t.top, path)) for t in (lower, upper, merged)):
                 waiting.append(path)
             else:
@@ -116,13 +119,31 @@ def changed_since(
 
     Unless it was a merge that changed them: then they are what that brought.
     """
+    moved = functools.cache(functools.partial(_moved, lower))
     for path in lower.files:
         whole = _below(lower.top, path)
         if path in brought:
             if brought[path] != _blob(whole):
                 yield path
-        elif os.lstat(whole).st_ctime_ns > min(since, _began(upper, path)):
+            continue
+        changed = max(os.lstat(whole).st_ctime_ns, moved(os.path.dirname(path)))
+        if changed > min(since, _began(upper, path)):
             yield path
+
+
+def _moved(tree: Tree, folder: bytes) -> int:
+    """When a folder, or one around it, got its name, in nanoseconds of the epoch; 0: unknown.
+
+    What is in it may be other files since, and as old as they were. It is known as long as
+    nothing in the folder itself was made or removed after that.
+    """
+    last = 0
+    while folder:
+        found = os.lstat(_below(tree.top, folder))
+        if found.st_mtime_ns < found.st_ctime_ns:
+            last = max(last, found.st_ctime_ns)
+        folder = os.path.dirname(folder)
+    return last
 
 
 def _began(upper: Tree, path: bytes) -> int:
@@ -204,8 +225,8 @@ def _git_mode(mode: int) -> bytes:
 
 def main() -> None:
     lower, upper, merged = trees = [Tree(os.fsencode(top)) for top in sys.argv[1:4]]
-    told: dict[str, list[bytes]] = {"git": []}
-    differing(lower, upper, merged, told)
+    differing(lower, upper, merged)
+    told = {"git": sorted(lower.git | merged.git)}
     # What one side could not read must not look like something that only the other has.
     told["unreadable"] = sorted(set().union(*(tree.unreadable for tree in trees)))
     skip = set(_hidden({*lower.files, *merged.files}, set(told["unreadable"])))
