@@ -244,15 +244,15 @@ def test_a_value_reaches_the_program_as_it_is(value: str, tmp_path: Path) -> Non
     env = {"V": value, "P": f"{value}:${{containerEnv:IN}}:/x", "exec": "1", "IFS": "x"}
     dev = DevContainer(tmp_path, "", env={**env, "GONE": None})
     script = tmp_path / "env"
-    script.write_text(payload._with_env(dev))
-    look = 'printf "%s|%s|%s|%s|" "$V" "$P" "$exec" "${GONE-gone}"'
+    script.write_text(payload._env_script({"token": value}, dev.env))
+    look = 'printf "%s|%s|%s|%s|%s" "$V" "$P" "$exec" "${GONE-gone}" "$token"'
     ran = subprocess.run(
         ["/bin/sh", str(script), "/bin/sh", "-c", look],
-        env={"IN": before, "GONE": "here", "PATH": "/usr/bin:/bin"},
+        env={"IN": before, "GONE": "here", "PATH": "/usr/bin:/bin", "token": "the scripts' own"},
         capture_output=True,
         check=True,
     )
-    assert ran.stdout.decode() == f"{value}|{value}:{before}:/x|1|gone|"
+    assert ran.stdout.decode() == f"{value}|{value}:{before}:/x|1|gone|{value}"
 
 
 def test_only_the_name_of_a_variable_becomes_a_part_of_a_script() -> None:

@@ -88,6 +88,21 @@ def test_trust_is_in_these_patterns_until_untrust(cli: Cli, repository: Path, ch
     assert "nothing was said" in cli("untrust", cwd=repository).stderr
 
 
+@pytest.mark.parametrize("later", [[".env*"], ["!.env.prod", ".env*"], []])
+@pytest.mark.parametrize("file", [[], [".env*"]])
+def test_patterns_are_trusted_in_their_order_as_a_whole(
+    cli: Cli, repository: Path, file: list[str], later: list[str]
+) -> None:
+    (repository / ".worktreeinclude").write_text("".join(f"{line}\n" for line in file))
+    (repository / ".gitignore").write_text(".env*\n")
+    (repository / ".env.prod").write_text("secret")
+    (repository / config.PROJECT_FILE).write_text('include = [".env*", "!.env.prod"]')
+    assert cli("trust", cwd=repository).code == 0
+    assert comes(repository) == [".env"]
+    (repository / config.PROJECT_FILE).write_text(f"include = {later}")
+    assert comes(repository) == []
+
+
 def test_a_no_to_the_directory_is_a_no_to_this(repository: Path) -> None:
     store = TrustStore(host.config_dir(os.environ))
     store.remember(included.trusted_as(repository), included.asked(repository, ()).things)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,20 +22,16 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Asked:
-    """What a directory asks for, as patterns of gitignore(5).
-
-    `things` say who asks, with a digest where it is a file: see config.TrustStore.
-    """
+    """What a directory asks for, as patterns of gitignore(5), and which files of it ask."""
 
     patterns: tuple[str, ...]
-    things: Mapping[str, str]
+    files: tuple[str, ...]
 
-    def in_words(self) -> str:
-        """Which file asks, or both."""
-        in_file = luggage.INCLUDE_FILE in self.things
-        files = [luggage.INCLUDE_FILE] * in_file
-        files += [config.PROJECT_FILE] * (len(self.things) > in_file)
-        return " and ".join(files)
+    @property
+    def things(self) -> Mapping[str, str]:
+        """What config.TrustStore keeps: all as a whole, as a pattern can take back another's."""
+        whole = json.dumps(self.patterns).encode()
+        return {"patterns": hashlib.sha256(whole).hexdigest()} if self.patterns else {}
 
 
 def asked(directory: Path, include: tuple[str, ...]) -> Asked:
@@ -42,16 +39,16 @@ def asked(directory: Path, include: tuple[str, ...]) -> Asked:
 
     Raises UsageError for a file that cannot be read.
     """
-    things = {f"include {pattern}": "" for pattern in include}
+    files = (config.PROJECT_FILE,) if include else ()
     file = directory / luggage.INCLUDE_FILE
     if not file.is_file():
-        return Asked(include, things)
+        return Asked(include, files)
     try:
         content = host.read_regular(file)
     except OSError as error:
         raise UsageError(f"cannot read {file}", evidence=str(error)) from error
-    things[luggage.INCLUDE_FILE] = hashlib.sha256(content).hexdigest()
-    return Asked((*content.decode(errors="surrogateescape").splitlines(), *include), things)
+    lines = content.decode(errors="surrogateescape").splitlines()
+    return Asked((*lines, *include), (luggage.INCLUDE_FILE, *files))
 
 
 def trusted_as(directory: Path) -> Path:
@@ -78,14 +75,15 @@ def patterns(
     names = [name for name in luggage.included(repository, both) if name not in mine]
     if not names:
         return own
+    asks = " and ".join(wanted.files)
     shown = ", ".join(map(visible, names[:_NAMED]))
     if len(names) > _NAMED:
         shown += f" and {len(names) - _NAMED} more"
     if answer is None and console.terminal:
-        console.warn(f"{wanted.in_words()} wants ignored files in the session: {shown}")
+        console.warn(f"{asks} wants ignored files in the session: {shown}")
         answer = console.confirm("Let them come along, now and later?")
         store.remember(trusted_as(repository.top), wanted.things if answer else False)
         return both if answer else own
-    console.warn(f"not in the session, though {wanted.in_words()} names it: {shown}")
+    console.warn(f"not in the session, though {asks} names it: {shown}")
     console.hint("claude-container trust lets such files come along (for this once: --trust)")
     return own

@@ -72,25 +72,11 @@ class Payload:
             entries.append((f"{_HERE}/ca.crt", 0o644, self.ca))
         if self.agent and self.agent.known_hosts:
             entries.append((f"{_HERE}/known_hosts", 0o644, self.agent.known_hosts))
-        if last := self._last():
-            entries.append((f"{_HERE}/env", 0o644, os.fsencode(_with_env(last))))
+        if env := _env_script(self.env, self.dev.env if self.dev else {}):
+            entries.append((f"{_HERE}/env", 0o644, os.fsencode(env)))
         if self.dev and self.dev.post_create:
             entries.append((f"{_HERE}/post_create", 0o644, _post_create(self.dev).encode()))
         return tar(entries)
-
-    def _last(self) -> dict[str, str | None]:
-        """Variables that are set only where claude begins, as words of the shell's; None goes.
-
-        Those of a development container, and those whose names our scripts use for themselves:
-        a shell hands on a variable that it was given with the value that it has by then.
-        """
-        theirs = self.dev.env if self.dev else {}
-        last = {n: None if v is None else _shell_word(v) for n, v in theirs.items()}
-        ours = "".join(script(*of) for of in _SCRIPTS.values())
-        for name, value in self.env.items():
-            if name.islower() and re.search(rf"\b{name}\b", ours):
-                last[name] = shlex.quote(value)
-        return last
 
     def _launch(self) -> str:
         """Shell assignments that both halves of the entrypoint read."""
@@ -122,14 +108,22 @@ class Payload:
         return f"[user]\n\tname = {name}\n\temail = {email}\n"
 
 
-def _with_env(words: Mapping[str, str | None]) -> str:
-    """A script that becomes the program in its arguments, with these variables.
+def _env_script(given: Mapping[str, str], theirs: Mapping[str, str | None]) -> str:
+    """A script that becomes the program in its arguments, with variables that only it has.
 
-    By env and no assignment: a name may be that of a variable of the shell's own.
+    What was given under a name that our own scripts use: a shell hands a variable on with the
+    value that it has by then. And those of a development container, by env, as a name may be
+    that of a variable of the shell's own; None is one that goes. "" if there are none.
     """
-    gone = [f"-u {name}" for name, word in words.items() if word is None]
-    env = [f"{name}={word}" for name, word in words.items() if word is not None]
-    return f'exec /usr/bin/env {" ".join([*gone, *env])} "$@"\n'
+    ours = "".join(script(*of) for of in _SCRIPTS.values())
+    taken = [name for name in given if name.islower() and re.search(rf"\b{name}\b", ours)]
+    lines = [f"export {name}={shlex.quote(given[name])}\n" for name in taken]
+    words = [f"-u {name}" for name, value in theirs.items() if value is None]
+    words += [f"{name}={_shell_word(value)}" for name, value in theirs.items() if value is not None]
+    if not lines and not words:
+        return ""
+    env = ["/usr/bin/env", *words] if words else []
+    return "".join(lines) + " ".join(["exec", *env, '"$@"\n'])
 
 
 def _shell_word(value: str) -> str:
