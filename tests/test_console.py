@@ -14,7 +14,8 @@ import pexpect
 import pyte
 import pytest
 
-from claude_container.cli.console import wants_color
+from claude_container.cli.console import Console, wants_color
+from claude_container.errors import ClaudeContainerError
 from tests.conftest import Cli, clean_environment
 
 COLOR = "\x1b["
@@ -48,6 +49,24 @@ def test_colours_are_for_terminals_unless_asked_for(
 ) -> None:
     assert wants_color(Terminal(), environ) is on_terminal
     assert wants_color(io.StringIO(), environ) is else_
+
+
+def test_no_name_in_a_message_drives_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name = "x\x1b[2K\r✓ nothing here needs trust\x1b[8m\x9b\u202e"
+    console = Console({"NO_COLOR": "1"})
+    for say in (console.doing, console.done, console.warn, console.hint):
+        say(name)
+    console.error(ClaudeContainerError(name, evidence=f"{name}\n{name}", hint=name))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    assert console.confirm(name)
+    with console.task("build", passing=True) as step:
+        step(f"Step 1: {name}")
+    said = capfd.readouterr().err
+    # Evidence has a line for each of its own.
+    assert said.count(r"x\x1b[2K\r✓ nothing here needs trust\x1b[8m\x9b\u202e") == 8
+    assert all(character.isprintable() or character == "\n" for character in said)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import click
 
 from claude_container import host
 from claude_container.errors import ClaudeContainerError
-from claude_container.terminal import read_hidden
+from claude_container.terminal import read_hidden, visible
 
 # A step of docker's classic builder, one of BuildKit's, a layer that was pulled.
 _STEP = re.compile(r"^Step \d|^#\d+ \[|: Pull complete")
@@ -32,7 +32,11 @@ def wants_color(stream: TextIO | Any, environ: Mapping[str, str]) -> bool:
 
 
 class Console:
-    """Messages: `→` doing, `✓` done, `⚠` careful, `✗` failed; spinners where one can be seen."""
+    """Messages: `→` doing, `✓` done, `⚠` careful, `✗` failed; spinners where one can be seen.
+
+    Names in them may be an agent's or a stranger's: none of them can drive the terminal. For
+    what is asked for (`answer`), which may be in colour, that is up to the caller.
+    """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
@@ -52,12 +56,12 @@ class Console:
     def error(self, error: ClaudeContainerError) -> None:
         self._say("✗", "red", error.what)
         if error.evidence:
-            self._line("\n".join(f"  {line}" for line in error.evidence.splitlines()))
+            self._line("\n".join(f"  {visible(line)}" for line in error.evidence.splitlines()))
         if error.hint:
             self.hint(error.hint)
 
     def hint(self, text: str) -> None:
-        self._line(f"{self._style('hint:', 'cyan')} {text}")
+        self._line(f"{self._style('hint:', 'cyan')} {visible(text)}")
 
     def answer(self, text: str) -> None:
         """What was asked for, to stdout."""
@@ -66,7 +70,7 @@ class Console:
     def confirm(self, question: str) -> bool:
         """A yes-or-no question, no by default. Only for a terminal."""
         try:
-            return click.confirm(f"{self._style('?', 'yellow')} {question}", err=True)
+            return click.confirm(f"{self._style('?', 'yellow')} {visible(question)}", err=True)
         except click.Abort:
             self._line("")  # ^C stands behind the question
             raise
@@ -116,10 +120,10 @@ class Console:
     def _plain_step(self, line: str) -> None:
         """The lines of a build or pull that say how far it is."""
         if _STEP.search(line):
-            self._line(f"  {line[:200]}")
+            self._line(f"  {visible(line[:200])}")
 
     def _say(self, sign: str, color: str, text: str) -> None:
-        self._line(f"{self._style(sign, color)} {text}")
+        self._line(f"{self._style(sign, color)} {visible(text)}")
 
     def _style(self, text: str, color: str) -> str:
         return click.style(text, fg=color, bold=True)
