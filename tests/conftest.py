@@ -21,7 +21,9 @@ import claude_container
 from claude_container import host, images
 from claude_container.engines.docker import Docker
 
-TOKEN = "sk-ant-oat01-made-up-for-the-tests-0123456789"
+# Of this run alone: some tests search the whole machine for it.
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+TOKEN = f"sk-ant-oat01-made-up-for-the-tests-{_RUN}"
 # The installed program: `python -m` would look for modules in the current directory first.
 PROGRAM = str(Path(sys.executable).with_name("claude-container"))
 _PACKAGE = Path(claude_container.__file__).parent

@@ -16,6 +16,14 @@ def capabilities():
     return b"".join(map(packet, [*lines, b"object-format=sha1\n"])) + b"0000"
 
 
+def announced():
+    """All that comes before a pack: the ref that is looked for, and that a pack follows."""
+    refs = packet(b"%040x refs/claude-container/look\n" % 7) + b"0000"
+    return (
+        refs + packet(b"acknowledgments\n") + packet(b"ready\n") + b"0001" + packet(b"packfile\n")
+    )
+
+
 def write_all(fd, data):
     while data:
         data = data[os.write(fd, data) :]
@@ -44,9 +52,7 @@ def main(how):
         )
     elif how == "endless":
         # An object of ten bytes, and before them empty blocks of zlib's without end.
-        ref = packet(b"%040x refs/claude-container/look\n" % 7) + b"0000"
-        found = packet(b"acknowledgments\n") + packet(b"ready\n") + b"0001"
-        write_all(out, capabilities() + ref + found + packet(b"packfile\n"))
+        write_all(out, capabilities() + announced())
         write_all(out, packet(b"\1PACK\0\0\0\2\0\0\0\1\x3a\x78\x01"))
         while True:
             write_all(out, packet(b"\1" + b"\0\0\0\xff\xff" * 10000) * 16)
@@ -60,8 +66,11 @@ def main(how):
             write_all(out, packet(b"\2" + escape + b"\r") * 100)
     elif how == "band":
         write_all(out, capabilities() + packet(b"\3" + escape))
+    elif how == "early":
+        # git skips what it does not know among the capabilities; a meter must not follow it.
+        write_all(out, packet(b"version 2\n") + packet(b"\1PACK" + escape * 100))
     elif how == "pack":
-        write_all(out, capabilities() + packet(b"\1" + escape * 100))
+        write_all(out, capabilities() + announced() + packet(b"\1" + escape * 100))
     elif how == "stderr":
         while True:
             write_all(err, b"Error response from daemon: " + escape * 1000)

@@ -273,6 +273,7 @@ def test_objects_that_git_would_not_make_do_not_come_in(attacker: Agent) -> None
 _LIES = {
     "garbage": "not git's protocol",
     "error": r"git there says: \\x1b]0;owned",
+    "early": "a pack where git expects none",
     "pack": "no pack",
     "progress": "too many names or messages",
     "endless": "sent more than 20971520 bytes",
