@@ -13,9 +13,9 @@ import pytest
 
 from claude_container import config, engines, images
 from claude_container.engines.base import ContainerSpec
-from claude_container.engines.memory import Memory
-from claude_container.engines.memory_container import Inside, MemoryImage
 from tests.conftest import TOKEN, Cli, Ran, sh
+from tests.memory import Memory
+from tests.memory_container import Inside, MemoryImage
 
 # What the recipe is to the in-memory engine: the same stages and labels.
 RECIPE = "FROM base AS newest\nRUN newest $ASKED\n" + "".join(

@@ -20,8 +20,6 @@ from claude_container.changes import figures
 from claude_container.changes.figures import Figures
 from claude_container.cli import listed, table
 from claude_container.engines.base import Container, ContainerSpec, Volume, VolumeMount
-from claude_container.engines.memory import Memory
-from claude_container.engines.memory_container import MemoryImage
 from claude_container.errors import UsageError
 from claude_container.refs import our_ref
 from claude_container.sessions import asking, home, listing, model
@@ -30,6 +28,8 @@ from claude_container.sessions.known import Session
 from claude_container.sessions.listing import Entry
 from tests.conftest import PROGRAM, Cli, Ran, clean_environment, sh
 from tests.gitsession import GitSession, git, git_session, make_repository, remove, unique
+from tests.memory import Memory
+from tests.memory_container import MemoryImage
 
 engine_test = pytest.mark.engine
 

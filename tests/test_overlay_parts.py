@@ -9,10 +9,10 @@ import pytest
 
 from claude_container import host, images
 from claude_container.engines.base import EngineNotRunning, Volume
-from claude_container.engines.memory import Fault, Memory
-from claude_container.engines.memory_container import Inside, MemoryImage
 from claude_container.sessions import lay, model, overlay
 from tests.conftest import Cli, PlainProgress
+from tests.memory import Fault, Memory
+from tests.memory_container import Inside, MemoryImage
 
 KEY = ("--env", "ANTHROPIC_API_KEY=x")
 

@@ -10,11 +10,11 @@ import pytest
 
 from claude_container import host, images
 from claude_container.engines.base import Build, ContainerSpec, EngineError, VolumeMount
-from claude_container.engines.memory import Fault, Memory
-from claude_container.engines.memory_container import File, Inside, MemoryImage
 from claude_container.sessions import model, probe, tools
 from claude_container.sessions.probe import ImageLacks
 from claude_container.sessions.tools import CannotMakeTools, Tools
+from tests.memory import Fault, Memory
+from tests.memory_container import File, Inside, MemoryImage
 from tests.progress import Progress
 
 GLIBC, MUSL = "claude-tools-2.1.330-glibc", "claude-tools-2.1.330-musl"

@@ -16,8 +16,8 @@ from claude_container.errors import ClaudeContainerError
 
 ROOT = Path(claude_container.__file__).parent
 PAGE = Path(__file__).parents[1] / "docs" / "troubleshooting.md"
-# The engine for tests, and the program that the demo mends.
-NOT_SHOWN = ("engines/memory", "demo/repo/")
+# The program that the demo mends.
+NOT_SHOWN = "demo/repo/"
 SOURCES = [
     path
     for path in sorted(ROOT.rglob("*.py"))

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Concatenate, ParamSpec, TypeVar
 
-from claude_container.engines import memory_build
 from claude_container.engines.base import (
     Bind,
     Build,
@@ -35,7 +34,9 @@ from claude_container.engines.base import (
     Volume,
     VolumeInUse,
 )
-from claude_container.engines.memory_container import (
+from claude_container.process import Attached, Completed
+from tests import memory_build
+from tests.memory_container import (
     KILL,
     TERM,
     File,
@@ -48,7 +49,6 @@ from claude_container.engines.memory_container import (
     has,
     shown,
 )
-from claude_container.process import Attached, Completed
 
 P = ParamSpec("P")
 R = TypeVar("R")
