@@ -148,7 +148,7 @@ def test_a_list_while_a_session_is_made_shows_it_or_not(
 @engine_test
 def test_what_a_killed_look_left_goes_and_is_told(cli: Cli, session: GitSession) -> None:
     labels = {
-        model.KIND: "transport",
+        model.KIND: model.TRANSPORT_KIND,
         model.SESSION: session.name,
         model.LAUNCHER: _dead_launcher(),
         model.CREATED: str(int(time.time())),

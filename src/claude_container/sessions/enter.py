@@ -201,7 +201,7 @@ def _spec(
         model.VERSION: __version__,
         model.LAUNCH: id,
     }
-    kind = "session" if launch.volume else "direct"
+    kind = model.WORKSPACE_KIND if launch.volume else model.DIRECT_KIND
     workspace: Bind | VolumeMount = Bind(str(launch.directory), model.WORKSPACE)
     lays: tuple[Bind | VolumeMount, ...] = ()
     if launch.overlay:

@@ -114,7 +114,6 @@ def check_belongs(session: Session, repository: Repository | None) -> Repository
 
 def _session(volume: Volume) -> Session:
     said = volume.labels
-    created = said.get(model.CREATED, "")
     name, id = said.get(model.SESSION, volume.name), said.get(model.LAUNCH, "")
     of_folder = said.get(model.REPOSITORY) == model.NO_REPOSITORY
     return Session(
@@ -126,7 +125,7 @@ def _session(volume: Volume) -> Session:
         directory=Path(said.get(model.DIRECTORY, "/nonexistent")),
         branch=said.get(model.BRANCH, ""),
         base=said.get(model.BASE, ""),
-        created=int(created) if created.isdigit() else 0,
+        created=model.created(said),
         of_folder=of_folder,
     )
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
@@ -206,7 +205,7 @@ def container(
     verb: str,
     *words: str,
     mounts: tuple[Bind | VolumeMount, ...],
-    kind: str = "transport",
+    kind: str = model.TRANSPORT_KIND,
     container_name: str = "",
     labels: Mapping[str, str] | None = None,
     laid_by: str = model.ENGINE,
@@ -219,7 +218,7 @@ def container(
     lays = laid_by == model.CONTAINER
     return ContainerSpec(
         image=images.default_name(),
-        name=container_name or f"claude-container-{kind}-{uuid.uuid4().hex[:12]}",
+        name=container_name or model.throwaway_name(kind),
         command=("/bin/sh", "-c", script, "overlay", *layers(laid_by), verb, *words),
         labels={**model.at_work(kind, session), **(labels or {})},
         env=env or {},

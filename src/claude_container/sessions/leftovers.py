@@ -81,8 +81,8 @@ def _is_dead(container: Container) -> bool:
     container or on another machine, or before a restart of this one.
     """
     if container.state == "created":
-        created = container.labels.get(model.CREATED, "")
-        if created.isdigit() and time.time() - int(created) > _START_SECONDS:
+        created = model.created(container.labels)
+        if created and time.time() - created > _START_SECONDS:
             return True
     return host.launcher_is_gone(container.labels.get(model.LAUNCHER, ""))
 

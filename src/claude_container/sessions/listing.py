@@ -77,7 +77,7 @@ def entries(listed: Listed) -> list[Entry]:
 def tools(listed: Listed) -> list[Entry]:
     """The tool volumes, which are no work of anybody's."""
     return [
-        Entry(volume.name, TOOLS, (volume.name,), created=_created(volume))
+        Entry(volume.name, TOOLS, (volume.name,), created=model.created(volume.labels))
         for volume in sorted(listed.volumes, key=lambda volume: volume.name)
         if volume.labels.get(model.KIND) == model.TOOLS_KIND
     ]
@@ -173,14 +173,9 @@ def _labelled(held: dict[str, Volume]) -> Iterable[Entry]:
             name,
             CONVERSATION,
             (volume.name,),
-            created=_created(volume),
+            created=model.created(volume.labels),
             directory=said.get(model.DIRECTORY, ""),
         )
-
-
-def _created(volume: Volume) -> int:
-    created = volume.labels.get(model.CREATED, "")
-    return int(created) if created.isdigit() else 0
 
 
 def _originals(held: dict[str, Volume]) -> Iterable[Entry]:

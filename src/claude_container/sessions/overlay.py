@@ -43,14 +43,14 @@ def overlays(volumes: Iterable[Volume]) -> list[Overlay]:
     for said in held.values():
         if said.get(model.KIND) != model.OVERLAY_KIND:
             continue
-        name, created = said.get(model.SESSION, ""), said.get(model.CREATED, "")
+        name = said.get(model.SESSION, "")
         merged = held.get(model.merged_volume(name), {})
         found.append(
             Overlay(
                 name=name,
                 id=said.get(model.LAUNCH, ""),
                 directory=Path(said.get(model.DIRECTORY, "/nonexistent")),
-                created=int(created) if created.isdigit() else 0,
+                created=model.created(said),
                 laid_by=merged.get(model.LAID_BY, ""),
             )
         )

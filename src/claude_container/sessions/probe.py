@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
@@ -17,12 +16,8 @@ from claude_container.sessions import model, remembered
 
 _OLDEST_GLIBC = (2, 26)
 _LONGEST = 64 << 10
-# The packages that a program is in, where they are not named for it.
-_PACKAGES = {
-    **dict.fromkeys(("find",), "findutils"),
-    **dict.fromkeys(("grep",), "grep"),
-    **dict.fromkeys(("sed",), "sed"),
-}
+# The package that a program is in, where that is not coreutils.
+_PACKAGES = {"find": "findutils", "grep": "grep", "sed": "sed"}
 
 
 class ImageLacks(ClaudeContainerError):
@@ -123,9 +118,9 @@ def _look(engine: Engine, image: images.Choice, script: str, whose: str) -> Foun
     said = bytearray()
     spec = ContainerSpec(
         image=image.name,
-        name=f"claude-container-look-{uuid.uuid4().hex[:12]}",
+        name=model.throwaway_name(model.PROBE_KIND),
         command=("/bin/sh", "-c", script, "look", whose),
-        labels=model.at_work(model.LOOK_KIND, image.name),
+        labels=model.at_work(model.PROBE_KIND, image.name),
         network="none",
         pids=64,
         logged=False,

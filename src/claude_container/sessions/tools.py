@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import time
-import uuid
 from dataclasses import dataclass
 
 from claude_container import __version__, host, images
@@ -132,10 +131,10 @@ def _whole(engine: Engine, volume: Volume, image: str) -> Facts | None:
     id = volume.labels.get(model.LAUNCH, "")
     if (known := remembered.recall(f"whole {id}")) is not None:
         return known
-    name = f"claude-container-look-{uuid.uuid4().hex[:12]}"
+    name = model.throwaway_name(model.PROBE_KIND)
     mount = VolumeMount(volume.name, model.TOOLS, read_only=True)
     test = ("/bin/sh", "-c", '[ -e "$0/whole" ]', model.TOOLS)
-    container = engine.create(_spec(image, name, model.LOOK_KIND, mount, test))
+    container = engine.create(_spec(image, name, model.PROBE_KIND, mount, test))
     return _remember(engine, id) if _run(engine, container).code == 0 else None
 
 
