@@ -19,7 +19,7 @@ from claude_container.git import Repository
 from claude_container.process import ProcessError
 from claude_container.sessions import lay, overlay, transport
 from claude_container.sessions.overlay import Overlay
-from claude_container.wire.bounds import DEFAULT, Limits
+from claude_container.wire.bounds import Limits
 
 # To become the session's user.
 _CAPABILITIES = ("SETUID", "SETGID", "SETPCAP")
@@ -72,7 +72,7 @@ class Layered:
 
 @contextlib.contextmanager
 def look(
-    engine: Engine, found: Overlay, progress: images.Progress, *, limits: Limits = DEFAULT
+    engine: Engine, found: Overlay, progress: images.Progress, *, limits: Limits
 ) -> Iterator[Layered]:
     """Fetch what the session changed; it goes when the context ends.
 

@@ -21,7 +21,7 @@ from claude_container.refs import our_ref
 from claude_container.sessions import transport
 from claude_container.sessions.known import Session
 from claude_container.terminal import visible
-from claude_container.wire.bounds import DEFAULT, Limits
+from claude_container.wire.bounds import Limits
 
 _NOTHING_ELSE = (
     "fetch.fsckObjects=true",
@@ -47,7 +47,7 @@ def look(
     session: Session,
     progress: images.Progress,
     *,
-    limits: Limits = DEFAULT,
+    limits: Limits,
     counted: bool = True,
 ) -> Figures:
     """Bring what the session holds into refs/claude-container/NAME/*; return its figures.

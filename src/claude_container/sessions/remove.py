@@ -29,7 +29,7 @@ from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import Session
 from claude_container.sessions.overlay import Overlay
 from claude_container.terminal import visible
-from claude_container.wire.bounds import DEFAULT, Limits
+from claude_container.wire.bounds import Limits
 
 _OTHERS = 5.0  # seconds for which another command's look is waited for
 SHOWN = 10  # commits that are named; of the others only how many
@@ -59,7 +59,7 @@ def losses(
     session: Session,
     progress: images.Progress,
     *,
-    limits: Limits = DEFAULT,
+    limits: Limits,
 ) -> Losses:
     """Look at a session, and tell what of it is nowhere else.
 
@@ -101,7 +101,7 @@ def _nested(repository: Repository, session: Session, tips: Sequence[str]) -> tu
 
 
 def overlay_losses(
-    engine: Engine, found: Overlay, progress: images.Progress, *, limits: Limits = DEFAULT
+    engine: Engine, found: Overlay, progress: images.Progress, *, limits: Limits
 ) -> Losses:
     """Look at a session of --dir, and tell what its folder has not. Raises EngineError."""
     if not found.laid_by:
