@@ -33,7 +33,7 @@ from claude_container.sessions.overlay import Overlay
 # What root's half of overlay.sh needs: to make the layers as the user's folder is, and to
 # look into it.
 _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
-# Nothing else will do, either.
+# After these a second try, with the container laying the overlay, would fail alike.
 _NO_ENGINE = (EngineNotInstalled, EngineNotRunning, EngineNotAllowed, ImageMissing)
 
 
@@ -131,20 +131,15 @@ def _lay(
 
 
 def checked(found: Overlay, *, accept: bool) -> str:
-    """Who lays the overlay of a session that is to be entered. Raises CannotLay."""
-    if not found.laid_by:
-        raise CannotLay(
-            f"session {found.name} is half-made",
-            hint=f"claude-container --dir {found.directory} -s {found.name} finishes it",
-        )
-    if not found.directory.is_dir():
-        raise CannotLay(f"session {found.name} lies over {found.directory}, which is gone")
+    """Who lays the overlay of a session that is to be entered. Raises CannotUse, CannotLay."""
+    overlay.check(found)
     if found.laid_by == model.CONTAINER and not accept:
         raise not_accepted(found.directory)
     return found.laid_by
 
 
 def not_accepted(directory: Path, why: str = "") -> CannotLay:
+    """The error where only the container could lay the overlay, which was not agreed to."""
     return CannotLay(
         f"the engine cannot lay an overlay over {directory} without privileges",
         evidence=why,

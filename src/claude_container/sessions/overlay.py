@@ -15,9 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container.engines.base import Bind, Engine, Volume, VolumeMount
+from claude_container.errors import ClaudeContainerError
 from claude_container.sessions import model
 
 MOUNTING = "SYS_ADMIN"  # to lay an overlay
+
+
+class CannotUse(ClaudeContainerError):
+    """A session of --dir can be neither entered nor looked at as it is."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,20 @@ def overlays(volumes: Iterable[Volume]) -> list[Overlay]:
 
 
 def find(engine: Engine, name: str) -> Overlay | None:
+    """The session of --dir of that name, half-made or not. Raises EngineError."""
     volumes = engine.volumes({model.SESSION: name}, model.VOLUME_LABELS)
     return next(iter(overlays(volumes)), None)
+
+
+def check(found: Overlay) -> None:
+    """Raise CannotUse for a session of --dir that is half-made, or whose folder is gone."""
+    if not found.laid_by:
+        raise CannotUse(
+            f"session {found.name} is half-made",
+            hint=f"claude-container --dir {found.directory} -s {found.name} finishes it",
+        )
+    if not found.directory.is_dir():
+        raise CannotUse(f"session {found.name} lies over {found.directory}, which is gone")
 
 
 def lower(directory: Path) -> Bind:

@@ -74,12 +74,12 @@ def losses(
     except EngineError:
         raise
     except ClaudeContainerError as error:
-        why = ": ".join(filter(None, [error.what, " ".join(error.evidence.split())]))
-        return Losses(unknown=visible(why))
+        return _unknown(error)
     tips = [seen.head, *(other.commit for other in seen.others)]
     count, named = _remaining(repository, session, tips)
     return Losses(
-        *(count, named),
+        commits=count,
+        named=named,
         uncommitted=seen.pending_count,
         nested=_nested(repository, session, tips),
         unseen=seen.unseen,
@@ -104,10 +104,6 @@ def overlay_losses(
     engine: Engine, found: Overlay, progress: images.Progress, *, limits: Limits
 ) -> Losses:
     """Look at a session of --dir, and tell what its folder has not. Raises EngineError."""
-    if not found.laid_by:
-        return Losses(unknown="the volume that shows it is not there: start it again")
-    if not found.directory.is_dir():
-        return Losses(unknown=f"{visible(str(found.directory))} is gone, which it lies over")
     try:
         with layered.look(engine, found, progress, limits=limits) as seen:
             paths = [*seen.changed, *(path for left in seen.left.values() for path in left.paths)]
@@ -117,8 +113,13 @@ def overlay_losses(
     except EngineError:
         raise
     except ClaudeContainerError as error:
-        why = ": ".join(filter(None, [error.what, " ".join(error.evidence.split())]))
-        return Losses(unknown=visible(why))
+        return _unknown(error)
+
+
+def _unknown(error: ClaudeContainerError) -> Losses:
+    """What would be lost where a look failed."""
+    why = ": ".join(filter(None, [error.what, " ".join(error.evidence.split())]))
+    return Losses(unknown=visible(why))
 
 
 def left_behind(repository: Repository, name: str) -> Losses | None:
