@@ -25,7 +25,8 @@ from claude_container.engines.base import (
 from claude_container.errors import Terminated
 from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model
-from claude_container.sessions.enter import Launch, SessionBusy, enter
+from claude_container.sessions.enter import Launch, enter
+from claude_container.sessions.leftovers import SessionBusy
 from tests.conftest import TOKEN
 from tests.memory import Fault, Memory
 from tests.memory_container import Inside, MemoryImage

@@ -231,7 +231,7 @@ def test_a_running_one_refuses_a_second_and_its_deletion(works: Works, cli: Cli,
     argv += ["-v", f"{model.merged_volume(name)}:/workspace", "--entrypoint", "sleep"]
     sh(*argv, images.DEFAULT, "600")
     second = works("true")
-    assert second.code == 1 and "in use by another launch" in second.stderr
+    assert second.code == 1 and "in use by another command" in second.stderr
     refused = cli("delete", name)
     assert refused.code == 1 and f"session {name} is running" in refused.stderr
     assert len(volumes(name)) == 3

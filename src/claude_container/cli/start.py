@@ -95,7 +95,7 @@ def _existing(
     found = next((s for s in known.sessions(volumes) if s.name == name), None)
     if found and create.is_half_made(found, here):
         if leftovers.holder_is_alive(engine, name):
-            raise enter.SessionBusy(
+            raise leftovers.SessionBusy(
                 f"session {name} is being made by another command", hint="try again"
             )
         leftovers.remove_launch(engine, found.id, started=False)

@@ -27,8 +27,8 @@ from claude_container.git import Repository
 from claude_container.process import ProcessError
 from claude_container.refs import our_ref
 from claude_container.sessions import home, known, leftovers, model, remove, workspace
-from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import Session
+from claude_container.sessions.leftovers import SessionBusy
 
 _PACKS = "packs-"  # of folders in host.cache_dir()
 
@@ -121,10 +121,7 @@ def _make(
         repository.update_refs({**dict.fromkeys(old), **pins, making: None})
     except NameTaken as error:
         repository.update_refs({making: None})
-        raise SessionBusy(
-            f"session {name} is in use by another command",
-            hint=f"wait for that one, or end it: {engine.name} rm --force {spec.name}",
-        ) from error
+        raise leftovers.in_use(engine, name, "wait for that one") from error
     except BaseException:
         # Where the volume stays, the engine being gone, the refs tell what it is.
         with contextlib.suppress(EngineError, ProcessError):

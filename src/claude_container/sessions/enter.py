@@ -24,10 +24,10 @@ from claude_container.engines.base import (
     Streams,
     VolumeMount,
 )
-from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model, overlay, pins, probe, tools
+from claude_container.sessions.leftovers import SessionBusy
 from claude_container.sessions.payload import LOADER, Payload
 from claude_container.sessions.probe import Found
 from claude_container.sessions.tools import Tools
@@ -38,10 +38,6 @@ DEFAULT_PIDS = 4096
 _CLAUDE = ("claude", "--dangerously-skip-permissions")
 # What an engine's init ends with if it finds no program: docker's, podman's.
 _NO_PROGRAM = (127, 1)
-
-
-class SessionBusy(ClaudeContainerError):
-    """The session is in use by another launch."""
 
 
 @dataclass(frozen=True)
@@ -176,11 +172,8 @@ def _create(engine: Engine, launch: Launch, spec: ContainerSpec, progress: image
         return engine.create(spec)
     except NameTaken:
         if leftovers.holder_is_alive(engine, launch.session):
-            raise SessionBusy(
-                f"session {launch.session} is in use by another launch",
-                hint=f"leave that one first, take another conversation with --session NAME,"
-                f" or end it: {engine.name} rm --force {spec.name}",
-            ) from None
+            first = "leave that one first, take another conversation with --session NAME"
+            raise leftovers.in_use(engine, launch.session, first) from None
     try:
         return engine.create(spec)
     except NameTaken as error:

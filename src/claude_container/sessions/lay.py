@@ -27,7 +27,6 @@ from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model, overlay, workspace
-from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.overlay import Overlay
 
 # What root's half of overlay.sh needs: to make the layers as the user's folder is, and to
@@ -75,10 +74,7 @@ def make(
         _run(engine, container)
         laid_by = made.laid_by or _lay(engine, name, directory, labels, progress, accept=accept)
     except NameTaken as error:
-        raise SessionBusy(
-            f"session {name} is in use by another command",
-            hint=f"wait for that one, or end it: {engine.name} rm --force {spec.name}",
-        ) from error
+        raise leftovers.in_use(engine, name, "wait for that one") from error
     except BaseException:
         with held_back(), contextlib.suppress(EngineError):
             leftovers.remove_launch(engine, id, started=False)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from claude_container import host
 from claude_container.engines.base import Container, Engine, EngineError
+from claude_container.errors import ClaudeContainerError
 from claude_container.sessions import model
 
 STOP_SECONDS = 5  # that claude has to end by itself
@@ -27,6 +28,21 @@ LABELS = (
     model.CREATED,
     model.REMOVES,
 )
+
+
+class SessionBusy(ClaudeContainerError):
+    """Another command is at work on the session."""
+
+
+def in_use(engine: Engine, session: str, first: str) -> SessionBusy:
+    """The error where another command's container holds the session's name.
+
+    `first` is what the user may do before ending that container.
+    """
+    return SessionBusy(
+        f"session {session} is in use by another command",
+        hint=f"{first}, or end it: {engine.name} rm --force {model.container_name(session)}",
+    )
 
 
 @dataclass(frozen=True)

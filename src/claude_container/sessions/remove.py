@@ -25,8 +25,8 @@ from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.refs import our_ref
 from claude_container.sessions import known, layered, leftovers, look, model, workspace
-from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import Session
+from claude_container.sessions.leftovers import SessionBusy
 from claude_container.sessions.overlay import Overlay
 from claude_container.terminal import visible
 from claude_container.wire.bounds import Limits
@@ -207,10 +207,7 @@ def _take(engine: Engine, name: str, removes: str) -> str | None:
         except NameTaken:
             if leftovers.holder_is_alive(engine, name):
                 break
-    raise SessionBusy(
-        f"session {name} is in use by another command",
-        hint=f"leave it first, or end it: {engine.name} rm --force {spec.name}",
-    )
+    raise leftovers.in_use(engine, name, "leave it first")
 
 
 def stop(engine: Engine, name: str) -> bool:
