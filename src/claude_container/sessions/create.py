@@ -209,9 +209,8 @@ def _temporary() -> Iterator[Path]:
     """A folder for packs. Those of launchers that are gone are removed: they may be large."""
     above = host.cache_dir()
     for old in above.glob(f"{_PACKS}*") if above else ():
-        launcher = old.name.removeprefix(_PACKS).rpartition("-")[0].replace("_", ":")
-        if host.launcher_is_gone(launcher):
+        if host.word_is_left(old.name.removeprefix(_PACKS)):
             shutil.rmtree(old, ignore_errors=True)
-    mine = f"{_PACKS}{host.launcher_id().replace(':', '_')}-"
+    mine = f"{_PACKS}{host.launcher_word()}-"
     with tempfile.TemporaryDirectory(prefix=mine, dir=above) as folder:
         yield Path(folder)
