@@ -30,6 +30,7 @@ from claude_container.engines.base import (
     ImageInUse,
     ImageMissing,
     NameTaken,
+    NoShell,
     Streams,
     Volume,
     VolumeInUse,
@@ -278,7 +279,8 @@ class Memory(Engine, Builder):
         program = PurePosixPath(there.spec.command[0]).name
         if program not in there.image.programs and not there.spec.tty:
             del self._containers[there.id]
-            raise EngineError(f"the image has no {program}")
+            kind = NoShell if program == "sh" else EngineError
+            raise kind(f"the image has no {program}")
         there.state = "running"
         return there
 

@@ -278,6 +278,12 @@ def test_what_nobody_can_bring_is_named_each_time(
     assert volumes(engine) == []
 
 
+def test_an_image_without_a_shell_is_told_by_its_name(engine: Memory) -> None:
+    engine._images["theirs"] = MemoryImage()
+    with pytest.raises(ImageLacks, match=r"the image theirs has no shell \(/bin/sh\)"):
+        need(engine)
+
+
 def test_an_old_glibc_does_not_matter_to_an_image_with_its_own_claude(engine: Memory) -> None:
     engine._images["theirs"] = shell({**FULL, "glibc": "2.17"})
     assert need(engine) is None

@@ -84,8 +84,7 @@ def _said(node: ast.AST, ours: set[str]) -> Iterator[ast.expr]:
     match node:
         case ast.Call(func=func, args=[first, *_]) if name(func) in ours:
             yield first
-        # An engine's words, as (pattern, error, what it means, hint).
-        case ast.Tuple(elts=[_, error, meaning, _]) if name(error) in ours:
+        case ast.Call(func=func, args=[_, meaning, *_]) if name(func) == "Meaning":
             yield meaning
         # What fails if a step fails, handed on to where it is raised.
         case ast.Call(keywords=keywords):

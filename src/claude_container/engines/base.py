@@ -58,6 +58,10 @@ class NameTaken(EngineError):
     """Another container has this name."""
 
 
+class NoShell(EngineError):
+    """The image of a container that was to run /bin/sh has none."""
+
+
 @dataclass(frozen=True)
 class Bind:
     """A folder or file of the host. `source` is an absolute path, and must exist."""

@@ -44,8 +44,8 @@ class CliEngine:
     create_flags: tuple[str, ...] = ()
     # What kills a container and removes it, at once.
     force_flags: tuple[str, ...] = ("--force",)
-    # What the program says, to the error that it means. Checked in this order.
-    failures: tuple[tuple[re.Pattern[str], type[EngineError], str, str], ...] = ()
+    # What the program says, and what it means. Checked in this order.
+    failures: tuple[tuple[re.Pattern[str], words.Meaning], ...] = ()
 
     def call(
         self,
@@ -87,9 +87,10 @@ class CliEngine:
 
         `verdict` is the part of `text` that is the engine's own, where not all of it is.
         """
-        for pattern, kind, meaning, hint in self.failures:
+        for pattern, meaning in self.failures:
             if pattern.search(verdict or text):
-                return kind(meaning, evidence=text, hint=hint)
+                hint = meaning.hint.replace("{engine}", self.name)
+                return meaning.kind(meaning.what, evidence=text, hint=hint)
         return EngineError(what, evidence=text)
 
     # Containers

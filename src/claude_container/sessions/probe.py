@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
 from claude_container import images
-from claude_container.engines.base import ContainerSpec, Engine, EngineError, Image, Streams
+from claude_container.engines.base import (
+    ContainerSpec,
+    Engine,
+    EngineError,
+    Image,
+    NoShell,
+    Streams,
+)
 from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
@@ -135,7 +142,7 @@ def _look(engine: Engine, image: images.Choice, script: str, whose: str) -> Foun
     except BaseException as error:
         with held_back(), contextlib.suppress(EngineError):
             engine.remove(container)
-        if not isinstance(error, EngineError) or "/bin/sh" not in error.what:
+        if not isinstance(error, NoShell):
             raise
         raise ImageLacks(
             f"the image {image.name} has no shell (/bin/sh)",
