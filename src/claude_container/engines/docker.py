@@ -19,7 +19,6 @@ class Docker(CliEngine):
     """Words seen of clients 20.10.24 and 28.2.2 with engine 20.10.24."""
 
     name = "docker"
-    program = "docker"
     install_hint = (
         "install Docker Engine or Docker Desktop (docs.docker.com/get-docker);"
         " on Debian and Ubuntu: sudo apt-get install docker.io"

@@ -31,7 +31,6 @@ class Podman(CliEngine):
     """
 
     name = "podman"
-    program = "podman"
     install_hint = (
         "install podman (podman.io/docs/installation); on Debian and Ubuntu:"
         " sudo apt-get install podman"
