@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
-from claude_container import images
+from claude_container import images, stock
 from claude_container.engines.base import (
     ContainerSpec,
     Engine,
@@ -21,7 +21,7 @@ from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
 from claude_container.sessions import model, remembered
 
-_OLDEST_GLIBC = (2, 26)
+_OLDEST_GLIBC = [2, 26]
 _LONGEST = 64 << 10
 # The package that a program is in, where that is not coreutils.
 _PACKAGES = {"find": "findutils", "grep": "grep", "sed": "sed"}
@@ -67,7 +67,9 @@ class Found:
                 f"the image {image} lacks {_listed(missing)}",
                 hint=f"add {_listed([*packages])}, or busybox with its links, to its Dockerfile",
             )
-        if not self.claude and self.libc == "glibc" and _version(self.glibc) < _OLDEST_GLIBC:
+        # A version that cannot be read is taken for new.
+        glibc = stock.version_key(self.glibc)
+        if not self.claude and self.libc == "glibc" and glibc and glibc < _OLDEST_GLIBC:
             raise ImageLacks(
                 f"the glibc of {image} is {self.glibc}, and claude needs 2.26 or newer",
                 hint="take a newer base image: Debian 10, Ubuntu 18.04, RHEL 8 and later have it",
@@ -151,16 +153,6 @@ def _look(engine: Engine, image: images.Choice, script: str, whose: str) -> Foun
         ) from error
     rows = [line.partition("=") for line in said.decode(errors="replace").splitlines()]
     return Found(**{name: value.strip() for name, _, value in rows if name in _NAMES})
-
-
-def _version(text: str) -> tuple[int, ...]:
-    """2.36 as (2, 36); what cannot be read is taken for new."""
-    parts = text.split(".")
-    return (
-        tuple(map(int, parts))
-        if all(part.isdecimal() and len(part) < 5 for part in parts)
-        else _OLDEST_GLIBC
-    )
 
 
 def _listed(words: list[str]) -> str:

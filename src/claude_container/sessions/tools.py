@@ -13,7 +13,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from claude_container import __version__, host, images
+from claude_container import __version__, host, images, stock
 from claude_container.engines.base import (
     Builder,
     ContainerSpec,
@@ -193,7 +193,7 @@ def _make(
 
 
 def _check_own(engine: Engine, name: str, id: str) -> None:
-    """Raise NameTaken where another command made the volume first; if nobody of ours did, more."""
+    """Raise NameTaken where another command made the volume first, else CannotMakeTools."""
     if engine.volumes({model.LAUNCH: id}, ()):
         return
     if any(volume.name == name for volume in volumes(engine)):
@@ -208,13 +208,9 @@ def _remove_older(engine: Engine, version: str, libc: str) -> None:
     """Remove the volumes of older claudes, but for those that a session still runs with."""
     for volume in volumes(engine):
         other = re.fullmatch(rf"claude-tools-(.+)-{libc}", volume.name)
-        if other and _order(other[1]) < _order(version):
+        if other and stock.is_newer(version, than=other[1]):
             with contextlib.suppress(EngineError):
                 engine.remove_volume(volume.name)
-
-
-def _order(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def _spec(
