@@ -28,7 +28,7 @@ from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model, overlay, pins, probe, tools
 from claude_container.sessions.leftovers import SessionBusy
-from claude_container.sessions.payload import LOADER, Payload
+from claude_container.sessions.payload import LOADER, Continue, Payload
 from claude_container.sessions.probe import Found
 from claude_container.sessions.tools import Tools
 
@@ -46,7 +46,7 @@ class Launch:
 
     Claude works in `volume`, where one is named (a git session's), else in `directory`, or
     in an overlay of that, if it is said who lays it.
-    `continue_` "yes" goes on with the last conversation, "auto" only if there is one.
+    `continue_` is "yes" to go on with the last conversation, "auto" only if there is one.
     """
 
     directory: Path
@@ -65,7 +65,7 @@ class Launch:
     ca: bytes = b""
     agent: host.Agent | None = None
     identity: tuple[str, str] | None = None
-    continue_: str = "no"
+    continue_: Continue = "no"
     volume: str | None = None
     overlay: str = ""
     rebuild: bool = False
@@ -94,40 +94,64 @@ def enter(
     brought = tools.needed(engine, found, progress, ca=launch.ca) if found else None
     loader = _loader(launch, found or Found())
     spec = _spec(launch, id, brought, loader)
-    started = False
+    attached = False
     try:
         # By id from here on: once it is removed, the name may be another launch's.
         container = _create(engine, launch, spec, progress)
         engine.copy_in(container, _payload(launch, brought, loader).archive())
         before_start()
-        started = True
-        try:
-            ended = engine.attach(container, launch.streams)
-        except StoppedShort:
-            started = False
-            raise KeyboardInterrupt from None
-        except EngineError as error:
-            started = isinstance(error, EngineNotRunning)
-            raise
-        if ended.code in (model.FAILED, model.INTERRUPTED):
-            started = False
-            leftovers.remove_launch(engine, id, started=False)
-            if ended.code == model.INTERRUPTED:
-                raise KeyboardInterrupt
-            return 1
-        if ended.code in _NO_PROGRAM and launch.streams.tty:
+        attached = True
+        code = _attach(engine, container, launch.streams)
+        if code in _NO_PROGRAM and launch.streams.tty:
             _check_shell(engine, spec)
-        if ended.code != 0:
+        if code != 0:
             # A client that was cut off (a closed pipe, a lost connection) leaves it running.
             engine.remove(container, grace=leftovers.STOP_SECONDS)
-        return ended.code
+        return code
     except SessionBusy:
         raise
+    except _NeverRan as never:
+        _clear(engine, id, started=False)
+        if never.why is None:
+            return 1
+        raise never.why from None
     except BaseException:
-        # An engine that is gone cannot be cleaned up on; the next command does it.
-        with held_back(), contextlib.suppress(EngineError):
-            leftovers.remove_launch(engine, id, started=started)
+        _clear(engine, id, started=attached)
         raise
+
+
+class _NeverRan(Exception):
+    """The container ended before claude ran; `why` is to be raised, None where it said so."""
+
+    def __init__(self, why: BaseException | None) -> None:
+        self.why = why
+
+
+def _clear(engine: Engine, id: str, *, started: bool) -> None:
+    """Leave nothing of a launch that was cut short, but for what claude used."""
+    # An engine that is gone cannot be cleaned up on; the next command does it.
+    with held_back(), contextlib.suppress(EngineError):
+        leftovers.remove_launch(engine, id, started=started)
+
+
+def _attach(engine: Engine, container: str, streams: Streams) -> int:
+    """Start the container, and wait for claude's exit code.
+
+    Raises _NeverRan; and EngineNotRunning, where claude may have run or not.
+    """
+    try:
+        code = engine.attach(container, streams).code
+    except EngineNotRunning:
+        raise
+    except StoppedShort:
+        raise _NeverRan(KeyboardInterrupt()) from None
+    except EngineError as error:
+        raise _NeverRan(error) from error
+    if code == model.INTERRUPTED:
+        raise _NeverRan(KeyboardInterrupt())
+    if code == model.FAILED:
+        raise _NeverRan(None)
+    return code
 
 
 def _loader(launch: Launch, found: Found) -> dict[str, str]:

@@ -83,10 +83,11 @@ def remove_launch(engine: Engine, launch: str, *, started: bool) -> None:
     A container that is still there tells whether it did; where none is, `started` does.
     One that fills a new session's volume never runs claude.
     """
-    for container in engine.containers({model.LAUNCH: launch}, LABELS):
-        making = container.labels.get(model.KIND) == model.CREATE_KIND
-        started = _remove(engine, container) and not making
-    if not started:
+    ran = [
+        _remove(engine, container) and container.labels.get(model.KIND) != model.CREATE_KIND
+        for container in engine.containers({model.LAUNCH: launch}, LABELS)
+    ]
+    if not (any(ran) if ran else started):
         _remove_volumes(engine, launch)
 
 
