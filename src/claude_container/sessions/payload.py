@@ -22,7 +22,7 @@ _HERE = "run/claude-container"
 # By their names there: the files of recipes/ that each is made of.
 _SCRIPTS = {
     "entrypoint": ("ids.sh", "entrypoint.sh"),
-    "inside": ("inside.sh",),
+    "inside": ("ids.sh", "inside.sh"),
     "session": ("session.sh",),
     "overlay": ("ids.sh", "overlay.sh"),
 }
