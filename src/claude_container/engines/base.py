@@ -127,6 +127,8 @@ class Container:
 
 @dataclass(frozen=True)
 class Volume:
+    """A volume as listed."""
+
     name: str
     labels: Mapping[str, str]
 

@@ -58,6 +58,7 @@ def sessions(volumes: Iterable[Volume]) -> list[Session]:
 
 
 def find(engine: Engine, name: str) -> Session | None:
+    """The git session of that name, half-made or not. Raises EngineError."""
     volumes = engine.volumes({model.SESSION: name, model.KIND: model.WORKSPACE_KIND}, LABELS)
     return next(iter(sessions(volumes)), None)
 
@@ -136,6 +137,7 @@ def scratch(name: str, id: str) -> Path:
 
 
 def is_scratch(git_dir: Path) -> bool:
+    """Whether a repository is one of ours for a session of a folder."""
     return git_dir.parent == _scratches()
 
 

@@ -114,10 +114,12 @@ def overlay_name(directory: Path) -> str:
 
 
 def state_volume(session: str) -> str:
+    """The volume with claude's own folder: the conversation, settings."""
     return f"claude-state-{session}"
 
 
 def session_volume(session: str) -> str:
+    """The volume with a git session's workspace."""
     return f"claude-session-{session}"
 
 
@@ -127,6 +129,7 @@ def changes_volume(session: str) -> str:
 
 
 def merged_volume(session: str) -> str:
+    """The volume that is what claude sees in a session of --dir."""
     return f"claude-overlay-{session}"
 
 

@@ -80,6 +80,7 @@ def check(found: Overlay) -> None:
 
 
 def lower(directory: Path) -> Bind:
+    """The user's folder, which is only read."""
     return Bind(str(directory), model.LOWER, read_only=True)
 
 

@@ -86,8 +86,8 @@ class Found:
 def need(engine: Engine, image: images.Choice, progress: images.Progress) -> Found:
     """What is in an image, which is fetched first where it is missing, if a session can run in it.
 
-    What claude may miss in it is told when it is looked at. Raises ImageLacks, EngineError,
-    and what images.fetch raises.
+    What claude may miss in it is told the first time that the image is looked at. Raises
+    ImageLacks, EngineError, and what images.fetch raises.
     """
     there = engine.image(image.name)
     if there is None:

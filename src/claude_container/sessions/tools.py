@@ -56,6 +56,7 @@ class Tools:
     read_only: bool = True
 
     def mount(self) -> VolumeMount:
+        """The volume, at model.TOOLS."""
         # Made by this mount, it is empty: it was removed just now (see entrypoint.sh).
         stray = {model.KIND: model.STRAY_KIND, model.SESSION: self.volume}
         return VolumeMount(self.volume, model.TOOLS, stray, read_only=self.read_only)
