@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from claude_container.engines.memory_container import TERM, File, Inside, MemoryImage, Program
+from tests.memory_container import TERM, File, Inside, MemoryImage, Program
 
 
 def args(inside: Inside) -> int:

@@ -16,13 +16,13 @@ import pytest
 from claude_container import host, images
 from claude_container.engines.base import ContainerSpec, EngineError, VolumeMount
 from claude_container.engines.docker import Docker
-from claude_container.engines.memory import Fault, Memory
-from claude_container.engines.memory_container import MemoryImage
 from claude_container.refs import our_ref
 from claude_container.sessions import leftovers, model, remove
-from claude_container.sessions.enter import SessionBusy
+from claude_container.sessions.leftovers import SessionBusy
 from tests.conftest import PROGRAM, Cli, clean_environment, sh
 from tests.gitsession import GitSession, git, git_session, make_repository, unique
+from tests.memory import Fault, Memory
+from tests.memory_container import MemoryImage
 
 engine_test = pytest.mark.engine
 

@@ -33,10 +33,10 @@ from claude_container.engines.base import (
     VolumeMount,
 )
 from claude_container.engines.docker import Docker
-from claude_container.engines.memory import Memory
 from claude_container.engines.podman import Podman
 from claude_container.errors import UsageError
 from claude_container.process import NOTHING, Attached
+from tests.memory import Memory
 from tests.programs import IN_MEMORY, SCRIPTS
 
 LAB = "cctest.lab"

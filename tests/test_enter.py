@@ -22,13 +22,14 @@ from claude_container.engines.base import (
     Streams,
     VolumeMount,
 )
-from claude_container.engines.memory import Fault, Memory
-from claude_container.engines.memory_container import Inside, MemoryImage
 from claude_container.errors import Terminated
 from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model
-from claude_container.sessions.enter import Launch, SessionBusy, enter
+from claude_container.sessions.enter import Launch, enter
+from claude_container.sessions.leftovers import SessionBusy
 from tests.conftest import TOKEN
+from tests.memory import Fault, Memory
+from tests.memory_container import Inside, MemoryImage
 from tests.progress import Progress
 
 SEEN: list[Inside] = []

@@ -291,9 +291,9 @@ def test_what_is_cut_short_says_so_and_is_completed(
 
 
 def test_what_a_killed_merge_prepared_is_removed_by_the_next(desk: Desk) -> None:
-    told = "from claude_container import host; print(host.launcher_id())"
+    told = "from claude_container import host; print(host.launcher_word())"
     ended = subprocess.check_output([sys.executable, "-c", told], text=True).strip()
-    left = desk.folder / f"{keeping.STAGING}{ended.replace(':', '_')}-00000000"
+    left = desk.folder / f"{keeping.STAGING}{ended}"
     left.mkdir()
     (left / "0").write_text("x")
     desk.merge(desk.tree({}), desk.tree({"a": "1\n"}))

@@ -79,15 +79,18 @@ def test_the_first_variable_that_says_something_names_the_certificate() -> None:
 
 
 def test_a_launcher_is_gone_when_its_process_ended() -> None:
-    code = "from claude_container import host; print(host.launcher_id(), flush=True); input()"
+    told = "print(host.launcher_id(), host.launcher_word(), flush=True); input()"
+    code = f"from claude_container import host; {told}"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as launcher:
         assert launcher.stdout
-        id = launcher.stdout.readline().strip()
-        assert not host.launcher_is_gone(id)
+        id, word = launcher.stdout.readline().split()
+        assert not host.launcher_is_gone(id) and not host.word_is_left(word)
         launcher.communicate("\n")
     assert host.launcher_is_gone(id)
+    assert host.word_is_left(word) and host.word_is_left(f"{word}-more")
+    assert not host.word_is_left("") and not host.word_is_left("anything")
 
 
 @pytest.mark.parametrize(

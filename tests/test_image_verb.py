@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from claude_container import config, engines, images
+from claude_container import config, engines, images, stock
 from claude_container.engines.base import ContainerSpec
-from claude_container.engines.memory import Memory
-from claude_container.engines.memory_container import Inside, MemoryImage
 from tests.conftest import TOKEN, Cli, Ran, sh
+from tests.memory import Memory
+from tests.memory_container import Inside, MemoryImage
 
 # What the recipe is to the in-memory engine: the same stages and labels.
 RECIPE = "FROM base AS newest\nRUN newest $ASKED\n" + "".join(
@@ -298,3 +298,16 @@ uv --version | cut -d' ' -f1
 python -m venv /tmp/v && /tmp/v/bin/pip --version >/dev/null && echo ready
 [ ! -e /ca.crt ] && echo clean
 """
+
+
+@pytest.mark.parametrize(
+    ("version", "than", "newer"),
+    [
+        ("2.1.10", "2.1.9", True),
+        ("2.1.9", "2.1.10", False),
+        ("2.1.3-beta.2", "2.1.3", False),
+        ("2.1.3", "unknown", True),
+    ],
+)
+def test_versions_go_by_their_first_three_numbers(version: str, than: str, newer: bool) -> None:
+    assert stock.is_newer(version, than) is newer

@@ -13,9 +13,9 @@ import pytest
 
 from claude_container import images
 from claude_container.engines.base import Build, EngineError, ImageMissing
-from claude_container.engines.memory import Memory
-from claude_container.engines.memory_container import MemoryImage
 from claude_container.errors import ClaudeContainerError, UsageError
+from tests.memory import Memory
+from tests.memory_container import MemoryImage
 
 
 class Told:

@@ -86,7 +86,7 @@ def test_in_a_running_session_it_is_that_very_container(
     assert seen.stdout.splitlines() == [str(os.getuid()), "CapEff:\t0000000000000000"]
     assert "claude" in shown.stdout.split()
     assert TOKEN not in found.stdout
-    assert second.code == 1 and "is in use by another launch" in second.stderr
+    assert second.code == 1 and "is in use by another command" in second.stderr
     assert running.returncode == 0
     assert f"left session {session.name}: 0 commits" in said
 

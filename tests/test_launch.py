@@ -332,5 +332,5 @@ def test_a_second_launch_of_a_session_is_refused(
         second = cli("-s", session.upper(), "--", "-p", "hi", CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
     assert first.returncode == 0
     assert second.code == 1
-    assert "is in use by another launch" in second.stderr
+    assert "is in use by another command" in second.stderr
     assert "--session" in second.stderr

@@ -20,8 +20,6 @@ from claude_container.changes import figures
 from claude_container.changes.figures import Figures
 from claude_container.cli import listed, table
 from claude_container.engines.base import Container, ContainerSpec, Volume, VolumeMount
-from claude_container.engines.memory import Memory
-from claude_container.engines.memory_container import MemoryImage
 from claude_container.errors import UsageError
 from claude_container.refs import our_ref
 from claude_container.sessions import asking, home, listing, model
@@ -30,6 +28,8 @@ from claude_container.sessions.known import Session
 from claude_container.sessions.listing import Entry
 from tests.conftest import PROGRAM, Cli, Ran, clean_environment, sh
 from tests.gitsession import GitSession, git, git_session, make_repository, remove, unique
+from tests.memory import Memory
+from tests.memory_container import MemoryImage
 
 engine_test = pytest.mark.engine
 
@@ -148,7 +148,7 @@ def test_a_list_while_a_session_is_made_shows_it_or_not(
 @engine_test
 def test_what_a_killed_look_left_goes_and_is_told(cli: Cli, session: GitSession) -> None:
     labels = {
-        model.KIND: "transport",
+        model.KIND: model.TRANSPORT_KIND,
         model.SESSION: session.name,
         model.LAUNCHER: _dead_launcher(),
         model.CREATED: str(int(time.time())),

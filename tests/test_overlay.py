@@ -20,6 +20,7 @@ from claude_container.engines.docker import Docker
 from claude_container.host import launcher_id
 from claude_container.process import NOTHING
 from claude_container.sessions import lay, layered, model, overlay
+from claude_container.wire.bounds import Limits
 from tests.conftest import TOKEN, Cli, Ran, StartModel, sh
 from tests.conftest import PlainProgress as Quiet
 from tests.gitsession import git_session, make_repository, unique
@@ -85,7 +86,7 @@ def works(cli: Cli, start_model: StartModel, folder: Path, name: str) -> Works:
 def looked(docker: Docker, name: str) -> Iterator[layered.Layered]:
     found = overlay.find(docker, name)
     assert found is not None
-    with layered.look(docker, found, Quiet()) as seen:
+    with layered.look(docker, found, Quiet(), limits=Limits()) as seen:
         yield seen
 
 
@@ -230,7 +231,7 @@ def test_a_running_one_refuses_a_second_and_its_deletion(works: Works, cli: Cli,
     argv += ["-v", f"{model.merged_volume(name)}:/workspace", "--entrypoint", "sleep"]
     sh(*argv, images.DEFAULT, "600")
     second = works("true")
-    assert second.code == 1 and "in use by another launch" in second.stderr
+    assert second.code == 1 and "in use by another command" in second.stderr
     refused = cli("delete", name)
     assert refused.code == 1 and f"session {name} is running" in refused.stderr
     assert len(volumes(name)) == 3

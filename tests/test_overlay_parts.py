@@ -9,10 +9,10 @@ import pytest
 
 from claude_container import host, images
 from claude_container.engines.base import EngineNotRunning, Volume
-from claude_container.engines.memory import Fault, Memory
-from claude_container.engines.memory_container import Inside, MemoryImage
 from claude_container.sessions import lay, model, overlay
 from tests.conftest import Cli, PlainProgress
+from tests.memory import Fault, Memory
+from tests.memory_container import Inside, MemoryImage
 
 KEY = ("--env", "ANTHROPIC_API_KEY=x")
 
@@ -123,7 +123,7 @@ def test_one_without_what_is_seen_is_half_made_and_finished_by_the_next(tmp_path
     memory.remove_volume(model.merged_volume("notes"))
     found = overlay.find(memory, "notes")
     assert found is not None and found.laid_by == ""
-    with pytest.raises(lay.CannotLay, match="half-made"):
+    with pytest.raises(overlay.CannotUse, match="half-made"):
         lay.checked(found, accept=True)
     memory.fault = Fault("create_volume", KeyboardInterrupt(), after=True)
     with pytest.raises(KeyboardInterrupt):

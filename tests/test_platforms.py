@@ -21,7 +21,6 @@ from claude_container import git, host, images
 from claude_container.engines import arguments
 from claude_container.engines.base import Streams
 from claude_container.engines.docker import Docker
-from claude_container.engines.memory import Memory
 from claude_container.errors import ClaudeContainerError
 from claude_container.host.behind import COLIMA, DESKTOP, ORBSTACK, Behind
 from claude_container.process import NOTHING
@@ -29,6 +28,7 @@ from claude_container.sessions import checkup, enter, home
 from claude_container.sessions.enter import Launch
 from claude_container.sessions.known import Session
 from tests.conftest import PlainProgress
+from tests.memory import Memory
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="a shell script, or a socket in a folder")
 IN_VM = "/run/host-services/ssh-auth.sock"

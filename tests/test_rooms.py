@@ -127,6 +127,12 @@ def test_a_program_for_the_container_needs_nothing_of_ours(program: str) -> None
     assert rooms_used(program) == set()
 
 
+def test_a_script_drops_privileges_in_one_place() -> None:
+    scripts = {p.name: p.read_text(encoding="utf-8") for p in (ROOT / "recipes").glob("*.sh")}
+    assert [name for name, text in scripts.items() if "--bounding-set" in text] == ["ids.sh"]
+    assert [name for name, text in scripts.items() if "exec setpriv" in text] == []
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_has_at_most_300_lines(module: str) -> None:
     """The engine contract, engines/base.py, among them: it is read at one go."""

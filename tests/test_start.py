@@ -538,7 +538,7 @@ def test_git_looks_on_while_claude_works(
         git_fetch(repo, f"claude-container::{name}")
         assert git(repo, "log", "-1", "--format=%s", "FETCH_HEAD") == "On the way"
         second = cli("start", name, "--", "-p", "x", cwd=repo, CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
-        assert (second.code, "in use by another launch" in second.stderr) == (1, True)
+        assert (second.code, "in use by another command" in second.stderr) == (1, True)
         session.inside("touch go")
         assert launcher.communicate(timeout=60)[0] == "went on\n"
 

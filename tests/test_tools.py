@@ -10,11 +10,11 @@ import pytest
 
 from claude_container import host, images
 from claude_container.engines.base import Build, ContainerSpec, EngineError, VolumeMount
-from claude_container.engines.memory import Fault, Memory
-from claude_container.engines.memory_container import File, Inside, MemoryImage
 from claude_container.sessions import model, probe, tools
 from claude_container.sessions.probe import ImageLacks
 from claude_container.sessions.tools import CannotMakeTools, Tools
+from tests.memory import Fault, Memory
+from tests.memory_container import File, Inside, MemoryImage
 from tests.progress import Progress
 
 GLIBC, MUSL = "claude-tools-2.1.330-glibc", "claude-tools-2.1.330-musl"
@@ -276,6 +276,12 @@ def test_what_nobody_can_bring_is_named_each_time(
             need(engine)
         assert hint in raised.value.hint
     assert volumes(engine) == []
+
+
+def test_an_image_without_a_shell_is_told_by_its_name(engine: Memory) -> None:
+    engine._images["theirs"] = MemoryImage()
+    with pytest.raises(ImageLacks, match=r"the image theirs has no shell \(/bin/sh\)"):
+        need(engine)
 
 
 def test_an_old_glibc_does_not_matter_to_an_image_with_its_own_claude(engine: Memory) -> None:

@@ -19,8 +19,6 @@ import pytest
 from claude_container import git
 from claude_container.changes import spread
 from claude_container.engines.base import EngineError
-from claude_container.engines.memory import Fault, Memory
-from claude_container.engines.memory_container import Inside, MemoryImage
 from claude_container.images import DEFAULT
 from claude_container.remote_helper import _Progress
 from claude_container.sessions import known, model, transport, workspace
@@ -32,6 +30,8 @@ from claude_container.wire.packets import Wire
 from tests.conftest import PROGRAM, clean_environment
 from tests.gitsession import git as run_git
 from tests.gitsession import make_repository
+from tests.memory import Fault, Memory
+from tests.memory_container import Inside, MemoryImage
 
 pytestmark = pytest.mark.git
 

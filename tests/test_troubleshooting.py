@@ -16,8 +16,8 @@ from claude_container.errors import ClaudeContainerError
 
 ROOT = Path(claude_container.__file__).parent
 PAGE = Path(__file__).parents[1] / "docs" / "troubleshooting.md"
-# The engine for tests, and the program that the demo mends.
-NOT_SHOWN = ("engines/memory", "demo/repo/")
+# The program that the demo mends.
+NOT_SHOWN = "demo/repo/"
 SOURCES = [
     path
     for path in sorted(ROOT.rglob("*.py"))
@@ -84,8 +84,7 @@ def _said(node: ast.AST, ours: set[str]) -> Iterator[ast.expr]:
     match node:
         case ast.Call(func=func, args=[first, *_]) if name(func) in ours:
             yield first
-        # An engine's words, as (pattern, error, what it means, hint).
-        case ast.Tuple(elts=[_, error, meaning, _]) if name(error) in ours:
+        case ast.Call(func=func, args=[_, meaning, *_]) if name(func) == "Meaning":
             yield meaning
         # What fails if a step fails, handed on to where it is raised.
         case ast.Call(keywords=keywords):

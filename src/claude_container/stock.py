@@ -118,11 +118,13 @@ def with_claude(choice: Choice, version: str) -> Choice:
 
 
 def is_newer(version: str, than: str) -> bool:
-    return _order(version) > _order(than)
+    """Whether a version comes after another one, as version_key has it."""
+    return version_key(version) > version_key(than)
 
 
-def _order(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+def version_key(version: str) -> list[int]:
+    """What versions are compared by: their first three numbers, so 2.1.3-beta.2 is as 2.1.3."""
+    return [int(number) for number in re.findall(r"\d{1,9}", version)[:3]]
 
 
 def renew(engine: Stocked, choice: Choice, progress: Progress, *, pull: bool = False) -> Renewed:

@@ -16,8 +16,8 @@ from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
 from claude_container.sessions import home, listing, model, remove
-from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import NoSession
+from claude_container.sessions.leftovers import SessionBusy
 from claude_container.sessions.listing import CONVERSATION, Entry
 from claude_container.sessions.remove import Losses
 

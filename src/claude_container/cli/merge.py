@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,11 +19,11 @@ from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
-from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
 from claude_container.sessions import large, look, model, remove, upkeep
-from claude_container.sessions.known import NoSession, Session
+from claude_container.sessions.known import NoSession
+from claude_container.sessions.remove import Losses
 from claude_container.terminal import visible
 
 _MESSAGE = "Work that was not committed yet"
@@ -102,8 +102,8 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
             console.done("nothing was merged")
             return 0
         planned = agreed
+    limits = session.limits(chosen)
     if planned.kind != NOTHING:
-        limits = session.limits(chosen)
         since, head = planned.since, planned.head
         large.bring(engine, repository, name, since, head, console, limits=limits)
     outcome = merge.apply(repository, planned, no_conflicts=flags["no_conflicts"])
@@ -113,7 +113,8 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
         look.count(repository, opened, figures)
     code = _told(console, outcome, as_json=flags["as_json"])
     if code == 0 and flags["delete"]:
-        delete(console, engine, repository, opened)
+        lost = remove.losses(engine, repository, opened, console, limits=limits)
+        delete(console, name, lost, lambda: remove.remove(engine, repository, opened))
     return code
 
 
@@ -251,11 +252,11 @@ def _undo(console: Console, repository: Repository, name: str, *, as_json: bool)
     return 0
 
 
-def delete(console: Console, engine: Engine, repository: Repository, opened: Session) -> None:
-    """Delete the session, unless it holds more than was merged."""
-    if remove.losses(engine, repository, opened, console):
-        console.warn(f"session {opened.name} is kept, for it holds more than this merge brought")
-        console.hint(f"claude-container delete {opened.name} says what")
+def delete(console: Console, name: str, lost: Losses, delete_it: Callable[[], None]) -> None:
+    """Delete the session, unless more would be lost than was merged."""
+    if lost:
+        console.warn(f"session {name} is kept: it holds more than this merge brought")
+        console.hint(f"claude-container delete {name} says what")
         return
-    remove.remove(engine, repository, opened)
-    console.done(f"session {opened.name} is deleted")
+    delete_it()
+    console.done(f"session {name} is deleted")

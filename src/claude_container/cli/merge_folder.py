@@ -18,7 +18,7 @@ from claude_container.cli.main import Call
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import look, upkeep
+from claude_container.sessions import look, remove, upkeep
 from claude_container.sessions.known import Session
 from claude_container.terminal import visible
 
@@ -68,7 +68,9 @@ def merge(
     if planned.conflicts and not flags["dry_run"]:
         return 1
     if is_agreed and flags["delete"]:
-        shared.delete(console, engine, repository, opened)
+        limits = session.limits(chosen)
+        lost = remove.losses(engine, repository, opened, console, limits=limits)
+        shared.delete(console, opened.name, lost, lambda: remove.remove(engine, repository, opened))
     return 0
 
 

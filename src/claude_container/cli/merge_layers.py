@@ -7,6 +7,7 @@ from typing import Any
 from claude_container.changes import folder
 from claude_container.changes.folder import Plan
 from claude_container.cli import diff_layers, merge_folder, session
+from claude_container.cli import merge as shared
 from claude_container.cli.main import Call
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
@@ -20,7 +21,8 @@ def merge(call: Call, engine: Engine, found: Overlay, flags: dict[str, Any]) -> 
     if flags["undo_"]:
         raise UsageError(f"{found.name} is a session of --dir, of which no merge can be undone")
     _, chosen = session.chosen(call, flags["engine"])
-    with layered.look(engine, found, call.console, limits=session.limits(chosen)) as seen:
+    limits = session.limits(chosen)
+    with layered.look(engine, found, call.console, limits=limits) as seen:
         planned = folder.plan(found.directory, seen.repository, seen.base, seen.head)
         hint = f"have one side be as the other: claude-container shell {found.name}"
         can = merge_folder.shown(call.console, planned, flags, hint)
@@ -36,7 +38,8 @@ def merge(call: Call, engine: Engine, found: Overlay, flags: dict[str, Any]) -> 
     if planned.conflicts and not flags["dry_run"]:
         return 1
     if written and flags["delete"]:
-        _delete(call, engine, found)
+        lost = remove.overlay_losses(engine, found, call.console, limits=limits)
+        shared.delete(call.console, found.name, lost, lambda: remove.remove_overlay(engine, found))
     return 0
 
 
@@ -49,13 +52,3 @@ def _record(call: Call, engine: Engine, found: Overlay, planned: Plan) -> None:
         lay.record(engine, found.name, rows)
     except ClaudeContainerError as error:
         call.console.warn(f"the next merge may take these files for changed here: {error.what}")
-
-
-def _delete(call: Call, engine: Engine, found: Overlay) -> None:
-    """Delete the session, unless it holds more than was merged."""
-    if remove.overlay_losses(engine, found, call.console):
-        call.console.warn(f"session {found.name} is kept: it holds more than this merge brought")
-        call.console.hint(f"claude-container delete {found.name} says what")
-        return
-    remove.remove_overlay(engine, found)
-    call.console.done(f"session {found.name} is deleted")

@@ -16,6 +16,7 @@ from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.sessions import enter, known, lay, layered, model, overlay
 from claude_container.sessions.overlay import Overlay
+from claude_container.sessions.payload import Continue
 from claude_container.terminal import visible
 
 
@@ -106,7 +107,7 @@ def _existing(
 
 def _with(call: Call, planned: enter.Launch, found: Overlay, flags: dict[str, Any]) -> enter.Launch:
     # As of a git session: it is one conversation, and a task of its own (-p) begins anew.
-    asked = "yes" if flags["continue_"] else "no" if call.claude_args else "auto"
+    asked: Continue = "yes" if flags["continue_"] else "no" if call.claude_args else "auto"
     return replace(planned, overlay=found.laid_by, continue_=asked)
 
 

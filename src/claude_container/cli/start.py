@@ -30,6 +30,7 @@ from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
 from claude_container.sessions import create, enter, home, known, leftovers, model, overlay
 from claude_container.sessions.known import Session
+from claude_container.sessions.payload import Continue
 
 
 @click.command("start")
@@ -95,7 +96,7 @@ def _existing(
     found = next((s for s in known.sessions(volumes) if s.name == name), None)
     if found and create.is_half_made(found, here):
         if leftovers.holder_is_alive(engine, name):
-            raise enter.SessionBusy(
+            raise leftovers.SessionBusy(
                 f"session {name} is being made by another command", hint="try again"
             )
         leftovers.remove_launch(engine, found.id, started=False)
@@ -137,7 +138,7 @@ def _directory(name: str, existing: Session | None, here: Repository | None) -> 
 def _planned(call: Call, name: str, directory: Path, flags: dict[str, Any]) -> enter.Launch:
     planned, _ = launch.plan(call, directory, name, flags)
     # A session is one conversation; a task of its own (-p) begins anew unless told.
-    asked = "yes" if flags["continue_"] else "no" if call.claude_args else "auto"
+    asked: Continue = "yes" if flags["continue_"] else "no" if call.claude_args else "auto"
     return replace(planned, volume=model.session_volume(name), continue_=asked)
 
 

@@ -15,9 +15,11 @@ _WORDS = {
     model.CREATE_KIND: "removed session {session}, whose making was cut short",
     model.DELETE_KIND: "removed what a delete of {session} that was cut short had left",
     model.LOGIN_KIND: "removed what a login that was cut short had left",
+    model.DOCTOR_KIND: "removed what a doctor that was cut short had left",
+    model.DEMO_KIND: "removed what a demo that was cut short had left",
     model.TOOLS_KIND: "removed what a launch that was cut short had left of {session}",
-    model.LOOK_KIND: "removed what a look at {session} that was cut short had left",
-    "transport": "removed what a look at session {session} that was cut short had left",
+    model.PROBE_KIND: "removed what a look at {session} that was cut short had left",
+    model.TRANSPORT_KIND: "removed what a look at session {session} that was cut short had left",
 }
 _FINISHED = "removed the rest of {session}: its delete was cut short"
 _OTHER = "removed what a launch of {session} that was cut short had left"

@@ -121,7 +121,7 @@ def _model(engine: Engine, image: str, folder: Path, delay: float) -> Iterator[s
         image=image,
         name=name,
         command=(*_MODEL_COMMAND, "--chunk-delay", str(delay)),
-        labels={model.KIND: "demo", model.LAUNCHER: host.launcher_id()},
+        labels=model.at_work(model.DEMO_KIND, SESSION),
         mounts=(Bind(str(folder), model.WORKSPACE, read_only=True),),
         network="none",
     )

@@ -27,7 +27,8 @@ def environment(
     No value is in an argv. What our own environment holds already goes by name alone; the
     rest goes through `--env-file /dev/stdin`, since the client itself reads variables such
     as PATH and DOCKER_HOST and must not see another value of them. Windows has no
-    /dev/stdin: there the client gets the values, by name, and its own names alone show.
+    /dev/stdin: there the values go by name through the client's own environment, but for
+    those of variables that the client itself reads, which show in its argv.
     Raises UsageError for a value with a line break, which an --env-file cannot hold.
     """
     named = [name for name, value in env.items() if ours.get(name) == value]

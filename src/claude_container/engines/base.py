@@ -58,6 +58,10 @@ class NameTaken(EngineError):
     """Another container has this name."""
 
 
+class NoShell(EngineError):
+    """The image of a container that was to run /bin/sh has none."""
+
+
 @dataclass(frozen=True)
 class Bind:
     """A folder or file of the host. `source` is an absolute path, and must exist."""
@@ -123,6 +127,8 @@ class Container:
 
 @dataclass(frozen=True)
 class Volume:
+    """A volume as listed."""
+
     name: str
     labels: Mapping[str, str]
 

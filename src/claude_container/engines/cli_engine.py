@@ -35,8 +35,7 @@ _WORD = re.compile(r"[\w./:=-]+")
 class CliEngine:
     """The engine contract (base.py) over a docker-like command line."""
 
-    name = "docker"
-    program = "docker"
+    name = "docker"  # of the program, too
     install_hint = ""
     # How the client's word on a container that could not run begins: it is for us to show.
     own_words = b"Error response from daemon"
@@ -44,8 +43,8 @@ class CliEngine:
     create_flags: tuple[str, ...] = ()
     # What kills a container and removes it, at once.
     force_flags: tuple[str, ...] = ("--force",)
-    # What the program says, to the error that it means. Checked in this order.
-    failures: tuple[tuple[re.Pattern[str], type[EngineError], str, str], ...] = ()
+    # What the program says, and what it means. Checked in this order.
+    failures: tuple[tuple[re.Pattern[str], words.Meaning], ...] = ()
 
     def call(
         self,
@@ -60,7 +59,7 @@ class CliEngine:
         """One captured call. Raises the error that the engine's words mean, unless `fine`."""
         try:
             done = process.run(
-                [self.program, *args],
+                [self.name, *args],
                 input=input,
                 env=env,
                 timeout=timeout,
@@ -70,7 +69,7 @@ class CliEngine:
             )
         except process.ProgramMissing as error:
             raise EngineNotInstalled(
-                f"{self.program} is not installed", hint=self.install_hint
+                f"{self.name} is not installed", hint=self.install_hint
             ) from error
         except process.ProcessTimeout as error:
             raise EngineError(
@@ -79,7 +78,7 @@ class CliEngine:
         if not fine(done):
             text = words.evidence(done.error_text or process.redact(done.text))
             verdict = words.verdict(text) if on_line else ""
-            raise self.failure(text, f"{self.program} {args[0]} failed", verdict=verdict)
+            raise self.failure(text, f"{self.name} {args[0]} failed", verdict=verdict)
         return done
 
     def failure(self, text: str, what: str, *, verdict: str = "") -> EngineError:
@@ -87,9 +86,10 @@ class CliEngine:
 
         `verdict` is the part of `text` that is the engine's own, where not all of it is.
         """
-        for pattern, kind, meaning, hint in self.failures:
+        for pattern, meaning in self.failures:
             if pattern.search(verdict or text):
-                return kind(meaning, evidence=text, hint=hint)
+                hint = meaning.hint.replace("{engine}", self.name)
+                return meaning.kind(meaning.what, evidence=text, hint=hint)
         return EngineError(what, evidence=text)
 
     # Containers
@@ -130,7 +130,7 @@ class CliEngine:
         self.call("start", container)
 
     def attach(self, container: str, streams: Streams) -> Attached:
-        argv = [self.program, "start", "--attach", "--interactive"]
+        argv = [self.name, "start", "--attach", "--interactive"]
         argv += ["--detach-keys", _DETACH_KEYS, container]
         done = self._attach(argv, streams)
         # The client's own codes for such ends (1 and 125) can be a program's, too.
@@ -157,7 +157,7 @@ class CliEngine:
     def exec_attached(self, container: str, argv: Sequence[str], streams: Streams) -> Attached:
         flags = ["--interactive", *(["--tty"] if streams.tty else [])]
         flags += ["--detach-keys", _DETACH_KEYS]
-        done = self._attach([self.program, "exec", *flags, container, *argv], streams)
+        done = self._attach([self.name, "exec", *flags, container, *argv], streams)
         if done.code != 0 and words.never_ran(done.error_text):
             raise self.failure(done.error_text, "the command did not run")
         return done

@@ -12,7 +12,7 @@ from claude_container.engines.base import Image
 def image(row: Mapping[str, Any]) -> Image:
     """An image, of its row in `image inspect`."""
     return Image(
-        # podman leaves the algorithm away.
+        # podman leaves out the algorithm.
         id=f"sha256:{row['Id'].removeprefix('sha256:')}",
         size=row["Size"],
         labels=(row.get("Config") or {}).get("Labels") or {},

@@ -3,108 +3,64 @@
 from __future__ import annotations
 
 import json
-import re
 
+from claude_container.engines import words
 from claude_container.engines.base import (
-    EngineError,
     EngineInfo,
     EngineNotAllowed,
     EngineNotRunning,
-    EngineUsage,
-    ImageInUse,
-    ImageMissing,
-    NameTaken,
     StoppedShort,
-    VolumeInUse,
 )
 from claude_container.engines.cli_engine import CliEngine
-
-
-def _says(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
+from claude_container.engines.words import Meaning, says
 
 
 class Docker(CliEngine):
     """Words seen of clients 20.10.24 and 28.2.2 with engine 20.10.24."""
 
     name = "docker"
-    program = "docker"
     install_hint = (
         "install Docker Engine or Docker Desktop (docs.docker.com/get-docker);"
         " on Debian and Ubuntu: sudo apt-get install docker.io"
     )
     failures = (
         (
-            _says(r"permission denied while trying to connect|connect: permission denied"),
-            EngineNotAllowed,
-            "docker does not let this user in",
-            "sudo usermod -aG docker $USER, then log in again (or: newgrp docker)",
+            says(r"permission denied while trying to connect|connect: permission denied"),
+            Meaning(
+                EngineNotAllowed,
+                "docker does not let this user in",
+                "sudo usermod -aG docker $USER, then log in again (or: newgrp docker)",
+            ),
         ),
         (
-            _says(
+            says(
                 r"cannot connect to the docker daemon|error during connect|is the docker daemon"
                 r" running|failed to connect to the docker api|unexpected EOF"
             ),
-            EngineNotRunning,
-            "docker is installed, but no engine answers",
-            "start it (Docker Desktop, or: sudo systemctl start docker); if it runs elsewhere,"
-            " check `docker context ls` and DOCKER_HOST",
+            Meaning(
+                EngineNotRunning,
+                "docker is installed, but no engine answers",
+                "start it (Docker Desktop, or: sudo systemctl start docker); if it runs"
+                " elsewhere, check `docker context ls` and DOCKER_HOST",
+            ),
         ),
+        (says(r"no such image|pull access denied|manifest.* not found"), words.IMAGE_MISSING),
         (
-            _says(r"no such image|pull access denied|manifest.* not found"),
-            ImageMissing,
-            "the engine does not have the image",
-            "",
-        ),
-        (
-            _says(
+            says(
                 r"cannot start a (container that has stopped|stopped process)"
                 r"|container process is already dead"
             ),
-            StoppedShort,
-            "the container was stopped while it started",
-            "",
+            Meaning(StoppedShort, "the container was stopped while it started"),
         ),
-        (_says(r"conflict: unable to (delete|remove)"), ImageInUse, "the image is in use", ""),
-        (_says(r"volume is in use"), VolumeInUse, "the volume is in use", ""),
-        (_says(r"container name .* is already in use"), NameTaken, "the name is taken", ""),
-        (
-            _says(r"^(docker: )?invalid |minimum memory limit|range of cpus"),
-            EngineUsage,
-            "docker does not accept a value it was given",
-            "",
-        ),
-        (
-            _says(r"network \S+ not found"),
-            EngineError,
-            "the engine has no network of that name",
-            "`docker network ls` lists those it has",
-        ),
-        (
-            _says(r"no space left on device"),
-            EngineError,
-            "the engine's disk is full",
-            "`docker system df` shows what takes the room",
-        ),
-        (
-            _says(r'exec: "/bin/sh"|/bin/sh: no such file|exec /bin/sh failed'),
-            EngineError,
-            "the image has no shell (/bin/sh), and the entrypoint needs one",
-            "use an image with a shell, such as one built FROM debian:bookworm-slim",
-        ),
-        (
-            _says(r"bind source path does not exist"),
-            EngineError,
-            "the engine cannot see a folder that was to be mounted",
-            "a remote engine, or a virtual machine that shares only some folders, has files of"
-            " its own: share this folder in its settings",
-        ),
-        (
-            _says(r"port is already allocated|address already in use"),
-            EngineError,
-            "a port to publish is in use on this machine",
-            "choose another with --publish HOST:CONTAINER",
-        ),
+        (says(r"conflict: unable to (delete|remove)"), words.IMAGE_IN_USE),
+        (says(r"volume is in use"), words.VOLUME_IN_USE),
+        (says(r"container name .* is already in use"), words.NAME_TAKEN),
+        (says(r"^(docker: )?invalid |minimum memory limit|range of cpus"), words.VALUE_REFUSED),
+        (says(r"network \S+ not found"), words.NO_NETWORK),
+        (says(r"no space left on device"), words.DISK_FULL),
+        (says(r'exec: "/bin/sh"|/bin/sh: no such file|exec /bin/sh failed'), words.NO_SHELL),
+        (says(r"bind source path does not exist"), words.NOT_SEEN),
+        (says(r"port is already allocated|address already in use"), words.PORT_IN_USE),
     )
 
     def info(self) -> EngineInfo:

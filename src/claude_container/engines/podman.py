@@ -10,25 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from claude_container.engines import arguments
+from claude_container.engines import arguments, words
 from claude_container.engines.base import (
     Build,
     ContainerSpec,
     EngineError,
     EngineInfo,
     EngineNotRunning,
-    EngineUsage,
-    ImageInUse,
-    ImageMissing,
-    NameTaken,
-    VolumeInUse,
     VolumeMount,
 )
 from claude_container.engines.cli_engine import CliEngine
-
-
-def _says(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
+from claude_container.engines.words import Meaning, says
 
 
 class Podman(CliEngine):
@@ -39,7 +31,6 @@ class Podman(CliEngine):
     """
 
     name = "podman"
-    program = "podman"
     install_hint = (
         "install podman (podman.io/docs/installation); on Debian and Ubuntu:"
         " sudo apt-get install podman"
@@ -51,80 +42,55 @@ class Podman(CliEngine):
     force_flags = ("--force", "--time", "0")
     failures = (
         (
-            _says(
+            says(
                 r"cannot connect to podman|unable to connect to podman|^Error: failed to connect: "
                 r"|should restart: "
             ),
-            EngineNotRunning,
-            "podman is installed, but no engine answers",
-            "start its machine (podman machine start); if it runs elsewhere, check"
-            " `podman system connection list` and CONTAINER_HOST",
+            Meaning(
+                EngineNotRunning,
+                "podman is installed, but no engine answers",
+                "start its machine (podman machine start); if it runs elsewhere, check"
+                " `podman system connection list` and CONTAINER_HOST",
+            ),
         ),
         (
-            _says(r"container-init binary not found"),
-            EngineError,
-            "podman has no init program, and a session needs one",
-            "install catatonit (Debian and Ubuntu: sudo apt-get install catatonit)",
+            says(r"container-init binary not found"),
+            Meaning(
+                EngineError,
+                "podman has no init program, and a session needs one",
+                "install catatonit (Debian and Ubuntu: sudo apt-get install catatonit)",
+            ),
         ),
         (
-            _says(r"default OCI runtime .* not found"),
-            EngineError,
-            "podman has no program that runs containers",
-            "install crun or runc, or name one that is there in containers.conf: runtime",
+            says(r"default OCI runtime .* not found"),
+            Meaning(
+                EngineError,
+                "podman has no program that runs containers",
+                "install crun or runc, or name one that is there in containers.conf: runtime",
+            ),
         ),
-        (_says(r"image not known"), ImageMissing, "the engine does not have the image", ""),
+        (says(r"image not known"), words.IMAGE_MISSING),
+        (says(r"image is in use|image used by|in use by a container"), words.IMAGE_IN_USE),
+        (says(r"volume is being used"), words.VOLUME_IN_USE),
+        (says(r"container name .* is already in use"), words.NAME_TAKEN),
         (
-            _says(r"image is in use|image used by|in use by a container"),
-            ImageInUse,
-            "the image is in use",
-            "",
-        ),
-        (_says(r"volume is being used"), VolumeInUse, "the volume is in use", ""),
-        (_says(r"container name .* is already in use"), NameTaken, "the name is taken", ""),
-        (
-            _says(r"^Error: (invalid (value|argument|reference)|parsing (host|container) port)"),
-            EngineUsage,
-            "podman does not accept a value it was given",
-            "",
+            says(r"^Error: (invalid (value|argument|reference)|parsing (host|container) port)"),
+            words.VALUE_REFUSED,
         ),
         (
-            _says(r"did not resolve to an alias"),
-            EngineError,
-            "podman does not know which registry the image is in",
-            "name it in full, with its registry before it, or set unqualified-search-registries"
-            " in registries.conf",
+            says(r"did not resolve to an alias"),
+            Meaning(
+                EngineError,
+                "podman does not know which registry the image is in",
+                "name it in full, with its registry before it, or set"
+                " unqualified-search-registries in registries.conf",
+            ),
         ),
-        (
-            _says(r"network not found"),
-            EngineError,
-            "the engine has no network of that name",
-            "`podman network ls` lists those it has",
-        ),
-        (
-            _says(r"no space left on device"),
-            EngineError,
-            "the engine's disk is full",
-            "`podman system df` shows what takes the room",
-        ),
-        (
-            _says(r'failed to exec pid1: No such file|exec: "/bin/sh"'),
-            EngineError,
-            "the image has no shell (/bin/sh), and the entrypoint needs one",
-            "use an image with a shell, such as one built FROM debian:bookworm-slim",
-        ),
-        (
-            _says(r"^Error: statfs .*: no such file"),
-            EngineError,
-            "the engine cannot see a folder that was to be mounted",
-            "a remote engine, or a virtual machine that shares only some folders, has files of"
-            " its own: share this folder in its settings",
-        ),
-        (
-            _says(r"address already in use"),
-            EngineError,
-            "a port to publish is in use on this machine",
-            "choose another with --publish HOST:CONTAINER",
-        ),
+        (says(r"network not found"), words.NO_NETWORK),
+        (says(r"no space left on device"), words.DISK_FULL),
+        (says(r'failed to exec pid1: No such file|exec: "/bin/sh"'), words.NO_SHELL),
+        (says(r"^Error: statfs .*: no such file"), words.NOT_SEEN),
+        (says(r"address already in use"), words.PORT_IN_USE),
     )
 
     def create(self, spec: ContainerSpec) -> str:

@@ -1,4 +1,4 @@
-"""A client's own words, told from those of the program that shares its output.
+"""A client's own words: what they mean, and which are a program's that shares its output.
 
 Seen of docker clients 20.10.24 and 28.2.2 and of podman 4.3.1 (tests/recorded/).
 """
@@ -6,6 +6,60 @@ Seen of docker clients 20.10.24 and 28.2.2 and of podman 4.3.1 (tests/recorded/)
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
+
+from claude_container.engines.base import (
+    EngineError,
+    EngineUsage,
+    ImageInUse,
+    ImageMissing,
+    NameTaken,
+    NoShell,
+    VolumeInUse,
+)
+
+
+class Meaning(NamedTuple):
+    """The error that a client's words stand for: its class, what failed, and what to do.
+
+    {engine} in `hint` is the client's name.
+    """
+
+    kind: type[EngineError]
+    what: str
+    hint: str = ""
+
+
+# What every engine says in words of its own.
+IMAGE_MISSING = Meaning(ImageMissing, "the engine does not have the image")
+IMAGE_IN_USE = Meaning(ImageInUse, "the image is in use")
+VOLUME_IN_USE = Meaning(VolumeInUse, "the volume is in use")
+NAME_TAKEN = Meaning(NameTaken, "the name is taken")
+VALUE_REFUSED = Meaning(EngineUsage, "the engine does not accept a value it was given")
+NO_NETWORK = Meaning(
+    EngineError,
+    "the engine has no network of that name",
+    "`{engine} network ls` lists those it has",
+)
+DISK_FULL = Meaning(
+    EngineError, "the engine's disk is full", "`{engine} system df` shows what takes the room"
+)
+NO_SHELL = Meaning(
+    NoShell,
+    "the image has no shell (/bin/sh), and the entrypoint needs one",
+    "use an image with a shell, such as one built FROM debian:bookworm-slim",
+)
+NOT_SEEN = Meaning(
+    EngineError,
+    "the engine cannot see a folder that was to be mounted",
+    "a remote engine, or a virtual machine that shares only some folders, has files of"
+    " its own: share this folder in its settings",
+)
+PORT_IN_USE = Meaning(
+    EngineError,
+    "a port to publish is in use on this machine",
+    "choose another with --publish HOST:CONTAINER",
+)
 
 _ABSENT = re.compile(r"no such (container|object|volume|image)|image not known", re.IGNORECASE)
 # A container that never ran said nothing before; only the client's own log may have.
@@ -33,6 +87,11 @@ _STEP_FAILED = re.compile(
     r"returned a non-zero code: \d+$|\]: exit code: \d+$|did not complete successfully: "
     r"|^Error: building at STEP "
 )
+
+
+def says(pattern: str) -> re.Pattern[str]:
+    """A pattern of a client's words, whatever the case."""
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def absent(text: str) -> bool:

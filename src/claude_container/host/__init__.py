@@ -17,12 +17,14 @@ from claude_container.host.machine import (
     in_ci,
     launcher_id,
     launcher_is_gone,
+    launcher_word,
     mounts_below,
     platform,
     port_is_free,
     proxies,
     read_regular,
     user_ids,
+    word_is_left,
 )
 from claude_container.host.paths import holds, split_mount
 
@@ -45,6 +47,7 @@ __all__ = [
     "in_ci",
     "launcher_id",
     "launcher_is_gone",
+    "launcher_word",
     "mounts_below",
     "platform",
     "port_is_free",
@@ -52,4 +55,5 @@ __all__ = [
     "read_regular",
     "split_mount",
     "user_ids",
+    "word_is_left",
 ]

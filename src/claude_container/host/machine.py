@@ -168,6 +168,16 @@ def launcher_is_gone(launcher: str) -> bool:
     return _started(int(pid)) != started
 
 
+def launcher_word() -> str:
+    """A word for the name of a file or ref that no other has, and that names this process."""
+    return "-".join([*launcher_id().split(":"), os.urandom(4).hex()])
+
+
+def word_is_left(word: str) -> bool:
+    """Whether the process that a launcher_word names has ended for sure, whatever follows it."""
+    return launcher_is_gone(":".join(word.split("-")[:3]))
+
+
 def read_regular(path: Path, limit: int = 1 << 20) -> bytes:
     """The content of a regular file of at most `limit` bytes.
 

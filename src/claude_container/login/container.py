@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import time
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from claude_container import host, images
+from claude_container import images
 from claude_container.archive import Entry, tar
 from claude_container.engines.base import ContainerSpec, Engine, EngineError, ImageMissing
 from claude_container.interrupts import held_back
@@ -38,14 +36,13 @@ def container(
     No workspace, no state, no mount, no capability; and the engine keeps no copy of what the
     program prints, which is a token. Raises EngineError.
     """
-    name = f"claude-container-login-{uuid.uuid4().hex[:8]}"
-    labels = {model.KIND: model.LOGIN_KIND, model.LAUNCHER: host.launcher_id()}
+    name = model.throwaway_name(model.LOGIN_KIND)
     ca = {"NODE_EXTRA_CA_CERTS": pins.CA_IN_CONTAINER} if place.ca else {}
     spec = ContainerSpec(
         image=place.image.name,
         name=name,
         command=command,
-        labels={**labels, model.CREATED: str(int(time.time()))},
+        labels=model.at_work(model.LOGIN_KIND, place.image.name),
         env={**ca, **place.env, "DISABLE_AUTOUPDATER": "1", "TERM": "xterm-256color"},
         network=place.network,
         tty=tty,

@@ -8,6 +8,5 @@ shift 2
 if [ "$1" = create ]; then
     chown "$(inside /proc/self/uid_map "${host%:*}"):$(inside /proc/self/gid_map "${host#*:}")" /workspace
 fi
-exec setpriv --reuid "$(stat -c %u /workspace)" --regid "$(stat -c %g /workspace)" --clear-groups \
-    --no-new-privs --inh-caps=-all --ambient-caps=-all --bounding-set=-all \
-    /bin/sh -c "$script" workspace "$@"
+unprivileged setpriv --reuid "$(stat -c %u /workspace)" --regid "$(stat -c %g /workspace)" \
+    --clear-groups /bin/sh -c "$script" workspace "$@"

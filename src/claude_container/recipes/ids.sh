@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# In front of the scripts that give files to the host's user.
+# In front of the scripts that give files to the host's user, or become them.
 
 # The id in here that is the host user's own: rootless engines map it to 0, most
 # others to itself. An id that the map lacks is kept (idmapped mounts translate it).
@@ -11,4 +11,11 @@ inside() { # MAP ID
         fi
     done <"$1"
     echo "$2"
+}
+
+# In place of this shell, a command with no privilege left; WHO is setpriv's flags for that.
+unprivileged() { # SETPRIV WHO COMMAND
+    setpriv=$1
+    shift
+    exec "$setpriv" --no-new-privs --inh-caps=-all --ambient-caps=-all --bounding-set=-all "$@"
 }

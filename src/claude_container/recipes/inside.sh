@@ -20,6 +20,5 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export HOME="$home" USER="$user" LOGNAME="$user"
 [ ! -x "$shell" ] || export SHELL="$shell"
 # By its path: busybox's shell runs its own setpriv, whatever the PATH.
-exec "${tools:+$tools/bin/}setpriv" --reuid "$uid" --regid "$gid" --init-groups --no-new-privs \
-    --inh-caps=-all --ambient-caps=-all --bounding-set=-all \
+unprivileged "${tools:+$tools/bin/}setpriv" --reuid "$uid" --regid "$gid" --init-groups \
     "$here/session" "$image_path" "$@"

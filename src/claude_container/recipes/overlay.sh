@@ -44,9 +44,8 @@ look) # HOST_IDS PROGRAM: what differs, as git's upload-pack serves it; nothing 
     [ "$laid_by" != container ] || mount -t overlay overlay -o "ro,lowerdir=$changes/upper:$lower" "$merged"
     laid
     # shellcheck disable=SC2016
-    exec setpriv --reuid "$(inside /proc/self/uid_map "${6%:*}")" \
+    unprivileged setpriv --reuid "$(inside /proc/self/uid_map "${6%:*}")" \
         --regid "$(inside /proc/self/gid_map "${6#*:}")" --clear-groups \
-        --no-new-privs --inh-caps=-all --ambient-caps=-all --bounding-set=-all \
         /bin/sh -euc '
             export HOME=/tmp/home GIT_CONFIG_GLOBAL=/dev/null LC_ALL=C.UTF-8
             git init --quiet --bare --template= /tmp/view

@@ -55,7 +55,7 @@ export CLAUDE_CONFIG_DIR="$state" CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST=1
 export CLAUDE_CODE_SANDBOXED=1
 
 claude=$(PATH=$image_path && command -v claude) || fail "the image has no claude" \
-    "install it in the Dockerfile, or leave --image and the Dockerfile away to use the default image"
+    "install it in the Dockerfile, or leave out --image and the Dockerfile to use the default image"
 # A repository's own program of that name must not be handed the token.
 for path in "$claude" "$(readlink -f "$claude")"; do
     case $path in
@@ -86,7 +86,7 @@ if [ "$continue" != no ]; then
         last=${last##*/}
         set -- --resume "${last%.jsonl}" "$@"
     elif [ "$continue" = yes ]; then
-        fail "there is nothing to continue in session $session" "leave --continue away to begin"
+        fail "there is nothing to continue in session $session" "leave out --continue to begin"
     fi
 fi
 

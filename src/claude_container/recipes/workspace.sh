@@ -15,6 +15,16 @@ fail() {
     exit 95
 }
 
+# How many paths are uncommitted, which are then in /tmp/status; -1 where git cannot tell.
+pending() {
+    if timeout 40 git -c core.fsmonitor=false status --porcelain -z --no-renames --untracked-files=normal >/tmp/status; then
+        tr -cd '\0' </tmp/status | wc -c
+    else
+        : >/tmp/status
+        echo -1
+    fi
+}
+
 # A bare repository that borrows the workspace's objects and has only the refs that are
 # to be seen: the agent's configuration, replace refs, grafts and hooks do not count in it.
 view() {
@@ -60,12 +70,8 @@ look() {
         cat /tmp/kept
         echo
     } >/tmp/look
-    if timeout 40 git -c core.fsmonitor=false status --porcelain -z --no-renames --untracked-files=normal >/tmp/status; then
-        tr -cd '\0' </tmp/status | wc -c >>/tmp/look
-        head -c 100000 /tmp/status >>/tmp/look
-    else
-        echo -1 >>/tmp/look
-    fi
+    pending >>/tmp/look
+    head -c 100000 /tmp/status >>/tmp/look
     export GIT_DIR=/tmp/view
     blob=$(git hash-object -w --stdin </tmp/look)
     tree=$(printf '100644 blob %s\tlook\n' "$blob" | git mktree)
@@ -112,11 +118,7 @@ count) # BASE: how many commits are not in it, how many paths are uncommitted, t
     export GIT_NO_REPLACE_OBJECTS=1
     base=$(git rev-parse --verify --quiet "$1^{commit}") || base=
     timeout 40 git rev-list --count --all ${base:+--not "$base"} | tr '\n' '\0'
-    if timeout 40 git -c core.fsmonitor=false status --porcelain -z --no-renames --untracked-files=normal >/tmp/status; then
-        tr -cd '\0' </tmp/status | wc -c | tr '\n' '\0'
-    else
-        printf '%s\0' -1
-    fi
+    pending | tr '\n' '\0'
     timeout 40 git log -z --no-show-signature --max-count=10 --format='%h %<(200,trunc)%s' --all ${base:+--not "$base"} | head -c 10000
     ;;
 size) # of all that is in the workspace, in KiB

@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from claude_container.engines.base import Container, Engine, Volume
 from claude_container.sessions import leftovers, model
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,34 +26,34 @@ def begin(engine: Engine) -> Callable[[], Listed]:
 
     Until then there is time to import what the answer is for.
     """
-    volumes: list[Volume] = []
+    # Without a filter: the original's have no labels. It is no slower.
+    volumes = _later(lambda: engine.volumes({}, model.VOLUME_LABELS))
+    containers = _later(lambda: leftovers.containers(engine))
+    return lambda: Listed(volumes(), containers())
+
+
+def _later(call: Callable[[], T]) -> Callable[[], T]:
+    """Begin a call in a thread; what is returned waits for its result, or raises its error.
+
+    A thread that nobody waits for when Python ends, unlike a ThreadPoolExecutor's.
+    """
+    done: list[T] = []
     failed: list[BaseException] = []
 
-    def ask() -> None:
+    def run() -> None:
         try:
-            # Without a filter: the original's have no labels. It is no slower.
-            volumes.extend(engine.volumes({}, model.VOLUME_LABELS))
+            done.append(call())
         except BaseException as error:
             failed.append(error)
 
-    containers: list[Container] = []
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
 
-    def ask_too() -> None:
-        try:
-            containers.extend(leftovers.containers(engine))
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=call, daemon=True) for call in (ask, ask_too)]
-    for thread in threads:
-        thread.start()
-
-    def wait() -> Listed:
-        for thread in threads:
-            thread.join()
+    def wait() -> T:
+        thread.join()
         if failed:
             raise failed[0]
-        return Listed(volumes, containers)
+        return done[0]
 
     return wait
 

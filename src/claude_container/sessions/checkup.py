@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -122,9 +121,9 @@ def _probe(engine: Engine, image: str) -> dict[str, str]:
     """What an image says of itself, a word to a value."""
     spec = ContainerSpec(
         image=image,
-        name=f"claude-container-doctor-{uuid.uuid4().hex[:8]}",
+        name=model.throwaway_name(model.DOCTOR_KIND),
         command=("/bin/sh", "-c", _PROBE),
-        labels={model.KIND: "doctor", model.LAUNCHER: host.launcher_id()},
+        labels=model.at_work(model.DOCTOR_KIND, image),
         network="none",
     )
     output = bytearray()

@@ -27,8 +27,8 @@ from claude_container.git import Repository
 from claude_container.process import ProcessError
 from claude_container.refs import our_ref
 from claude_container.sessions import home, known, leftovers, model, remove, workspace
-from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import Session
+from claude_container.sessions.leftovers import SessionBusy
 
 _PACKS = "packs-"  # of folders in host.cache_dir()
 
@@ -121,10 +121,7 @@ def _make(
         repository.update_refs({**dict.fromkeys(old), **pins, making: None})
     except NameTaken as error:
         repository.update_refs({making: None})
-        raise SessionBusy(
-            f"session {name} is in use by another command",
-            hint=f"wait for that one, or end it: {engine.name} rm --force {spec.name}",
-        ) from error
+        raise leftovers.in_use(engine, name, "wait for that one") from error
     except BaseException:
         # Where the volume stays, the engine being gone, the refs tell what it is.
         with contextlib.suppress(EngineError, ProcessError):
@@ -212,9 +209,8 @@ def _temporary() -> Iterator[Path]:
     """A folder for packs. Those of launchers that are gone are removed: they may be large."""
     above = host.cache_dir()
     for old in above.glob(f"{_PACKS}*") if above else ():
-        launcher = old.name.removeprefix(_PACKS).rpartition("-")[0].replace("_", ":")
-        if host.launcher_is_gone(launcher):
+        if host.word_is_left(old.name.removeprefix(_PACKS)):
             shutil.rmtree(old, ignore_errors=True)
-    mine = f"{_PACKS}{host.launcher_id().replace(':', '_')}-"
+    mine = f"{_PACKS}{host.launcher_word()}-"
     with tempfile.TemporaryDirectory(prefix=mine, dir=above) as folder:
         yield Path(folder)

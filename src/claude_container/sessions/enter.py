@@ -24,11 +24,11 @@ from claude_container.engines.base import (
     Streams,
     VolumeMount,
 )
-from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model, overlay, pins, probe, tools
-from claude_container.sessions.payload import LOADER, Payload
+from claude_container.sessions.leftovers import SessionBusy
+from claude_container.sessions.payload import LOADER, Continue, Payload
 from claude_container.sessions.probe import Found
 from claude_container.sessions.tools import Tools
 
@@ -40,17 +40,13 @@ _CLAUDE = ("claude", "--dangerously-skip-permissions")
 _NO_PROGRAM = (127, 1)
 
 
-class SessionBusy(ClaudeContainerError):
-    """The session is in use by another launch."""
-
-
 @dataclass(frozen=True)
 class Launch:
     """All that one launch is made of, decided; nothing below asks or looks anything up.
 
     Claude works in `volume`, where one is named (a git session's), else in `directory`, or
     in an overlay of that, if it is said who lays it.
-    `continue_` "yes" goes on with the last conversation, "auto" only if there is one.
+    `continue_` is "yes" to go on with the last conversation, "auto" only if there is one.
     """
 
     directory: Path
@@ -69,7 +65,7 @@ class Launch:
     ca: bytes = b""
     agent: host.Agent | None = None
     identity: tuple[str, str] | None = None
-    continue_: str = "no"
+    continue_: Continue = "no"
     volume: str | None = None
     overlay: str = ""
     rebuild: bool = False
@@ -98,40 +94,64 @@ def enter(
     brought = tools.needed(engine, found, progress, ca=launch.ca) if found else None
     loader = _loader(launch, found or Found())
     spec = _spec(launch, id, brought, loader)
-    started = False
+    attached = False
     try:
         # By id from here on: once it is removed, the name may be another launch's.
         container = _create(engine, launch, spec, progress)
         engine.copy_in(container, _payload(launch, brought, loader).archive())
         before_start()
-        started = True
-        try:
-            ended = engine.attach(container, launch.streams)
-        except StoppedShort:
-            started = False
-            raise KeyboardInterrupt from None
-        except EngineError as error:
-            started = isinstance(error, EngineNotRunning)
-            raise
-        if ended.code in (model.FAILED, model.INTERRUPTED):
-            started = False
-            leftovers.remove_launch(engine, id, started=False)
-            if ended.code == model.INTERRUPTED:
-                raise KeyboardInterrupt
-            return 1
-        if ended.code in _NO_PROGRAM and launch.streams.tty:
+        attached = True
+        code = _attach(engine, container, launch.streams)
+        if code in _NO_PROGRAM and launch.streams.tty:
             _check_shell(engine, spec)
-        if ended.code != 0:
+        if code != 0:
             # A client that was cut off (a closed pipe, a lost connection) leaves it running.
             engine.remove(container, grace=leftovers.STOP_SECONDS)
-        return ended.code
+        return code
     except SessionBusy:
         raise
+    except _NeverRan as never:
+        _clear(engine, id, started=False)
+        if never.why is None:
+            return 1
+        raise never.why from None
     except BaseException:
-        # An engine that is gone cannot be cleaned up on; the next command does it.
-        with held_back(), contextlib.suppress(EngineError):
-            leftovers.remove_launch(engine, id, started=started)
+        _clear(engine, id, started=attached)
         raise
+
+
+class _NeverRan(Exception):
+    """The container ended before claude ran; `why` is to be raised, None where it said so."""
+
+    def __init__(self, why: BaseException | None) -> None:
+        self.why = why
+
+
+def _clear(engine: Engine, id: str, *, started: bool) -> None:
+    """Leave nothing of a launch that was cut short, but for what claude used."""
+    # An engine that is gone cannot be cleaned up on; the next command does it.
+    with held_back(), contextlib.suppress(EngineError):
+        leftovers.remove_launch(engine, id, started=started)
+
+
+def _attach(engine: Engine, container: str, streams: Streams) -> int:
+    """Start the container, and wait for claude's exit code.
+
+    Raises _NeverRan; and EngineNotRunning, where claude may have run or not.
+    """
+    try:
+        code = engine.attach(container, streams).code
+    except EngineNotRunning:
+        raise
+    except StoppedShort:
+        raise _NeverRan(KeyboardInterrupt()) from None
+    except EngineError as error:
+        raise _NeverRan(error) from error
+    if code == model.INTERRUPTED:
+        raise _NeverRan(KeyboardInterrupt())
+    if code == model.FAILED:
+        raise _NeverRan(None)
+    return code
 
 
 def _loader(launch: Launch, found: Found) -> dict[str, str]:
@@ -176,11 +196,8 @@ def _create(engine: Engine, launch: Launch, spec: ContainerSpec, progress: image
         return engine.create(spec)
     except NameTaken:
         if leftovers.holder_is_alive(engine, launch.session):
-            raise SessionBusy(
-                f"session {launch.session} is in use by another launch",
-                hint=f"leave that one first, take another conversation with --session NAME,"
-                f" or end it: {engine.name} rm --force {spec.name}",
-            ) from None
+            first = "leave that one first, take another conversation with --session NAME"
+            raise leftovers.in_use(engine, launch.session, first) from None
     try:
         return engine.create(spec)
     except NameTaken as error:
@@ -201,7 +218,7 @@ def _spec(
         model.VERSION: __version__,
         model.LAUNCH: id,
     }
-    kind = "session" if launch.volume else "direct"
+    kind = model.WORKSPACE_KIND if launch.volume else model.DIRECT_KIND
     workspace: Bind | VolumeMount = Bind(str(launch.directory), model.WORKSPACE)
     lays: tuple[Bind | VolumeMount, ...] = ()
     if launch.overlay:

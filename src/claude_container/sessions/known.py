@@ -58,6 +58,7 @@ def sessions(volumes: Iterable[Volume]) -> list[Session]:
 
 
 def find(engine: Engine, name: str) -> Session | None:
+    """The git session of that name, half-made or not. Raises EngineError."""
     volumes = engine.volumes({model.SESSION: name, model.KIND: model.WORKSPACE_KIND}, LABELS)
     return next(iter(sessions(volumes)), None)
 
@@ -114,7 +115,6 @@ def check_belongs(session: Session, repository: Repository | None) -> Repository
 
 def _session(volume: Volume) -> Session:
     said = volume.labels
-    created = said.get(model.CREATED, "")
     name, id = said.get(model.SESSION, volume.name), said.get(model.LAUNCH, "")
     of_folder = said.get(model.REPOSITORY) == model.NO_REPOSITORY
     return Session(
@@ -126,7 +126,7 @@ def _session(volume: Volume) -> Session:
         directory=Path(said.get(model.DIRECTORY, "/nonexistent")),
         branch=said.get(model.BRANCH, ""),
         base=said.get(model.BASE, ""),
-        created=int(created) if created.isdigit() else 0,
+        created=model.created(said),
         of_folder=of_folder,
     )
 
@@ -137,6 +137,7 @@ def scratch(name: str, id: str) -> Path:
 
 
 def is_scratch(git_dir: Path) -> bool:
+    """Whether a repository is one of ours for a session of a folder."""
     return git_dir.parent == _scratches()
 
 

@@ -37,7 +37,8 @@ def bring(
     """Bring the objects that commits since..head point to and that are not here; return how many.
 
     Where git-lfs keeps them, each whole or not at all, and of the content that its
-    id says (SHA-256, git-lfs-spec). Raises NotBrought, WorkspaceError, EngineError.
+    id says (SHA-256, git-lfs-spec). `limits` hold for each file, and for all of them
+    together. Raises NotBrought, WorkspaceError, EngineError.
     """
     missing = _missing(repository, since, head)
     if not missing:

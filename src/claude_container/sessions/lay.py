@@ -6,7 +6,6 @@ import contextlib
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
@@ -28,13 +27,12 @@ from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
 from claude_container.sessions import leftovers, model, overlay, workspace
-from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.overlay import Overlay
 
 # What root's half of overlay.sh needs: to make the layers as the user's folder is, and to
 # look into it.
 _CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
-# Nothing else will do, either.
+# After these a second try, with the container laying the overlay, would fail alike.
 _NO_ENGINE = (EngineNotInstalled, EngineNotRunning, EngineNotAllowed, ImageMissing)
 
 
@@ -76,10 +74,7 @@ def make(
         _run(engine, container)
         laid_by = made.laid_by or _lay(engine, name, directory, labels, progress, accept=accept)
     except NameTaken as error:
-        raise SessionBusy(
-            f"session {name} is in use by another command",
-            hint=f"wait for that one, or end it: {engine.name} rm --force {spec.name}",
-        ) from error
+        raise leftovers.in_use(engine, name, "wait for that one") from error
     except BaseException:
         with held_back(), contextlib.suppress(EngineError):
             leftovers.remove_launch(engine, id, started=False)
@@ -132,20 +127,15 @@ def _lay(
 
 
 def checked(found: Overlay, *, accept: bool) -> str:
-    """Who lays the overlay of a session that is to be entered. Raises CannotLay."""
-    if not found.laid_by:
-        raise CannotLay(
-            f"session {found.name} is half-made",
-            hint=f"claude-container --dir {found.directory} -s {found.name} finishes it",
-        )
-    if not found.directory.is_dir():
-        raise CannotLay(f"session {found.name} lies over {found.directory}, which is gone")
+    """Who lays the overlay of a session that is to be entered. Raises CannotUse, CannotLay."""
+    overlay.check(found)
     if found.laid_by == model.CONTAINER and not accept:
         raise not_accepted(found.directory)
     return found.laid_by
 
 
 def not_accepted(directory: Path, why: str = "") -> CannotLay:
+    """The error where only the container could lay the overlay, which was not agreed to."""
     return CannotLay(
         f"the engine cannot lay an overlay over {directory} without privileges",
         evidence=why,
@@ -206,7 +196,7 @@ def container(
     verb: str,
     *words: str,
     mounts: tuple[Bind | VolumeMount, ...],
-    kind: str = "transport",
+    kind: str = model.TRANSPORT_KIND,
     container_name: str = "",
     labels: Mapping[str, str] | None = None,
     laid_by: str = model.ENGINE,
@@ -219,7 +209,7 @@ def container(
     lays = laid_by == model.CONTAINER
     return ContainerSpec(
         image=images.default_name(),
-        name=container_name or f"claude-container-{kind}-{uuid.uuid4().hex[:12]}",
+        name=container_name or model.throwaway_name(kind),
         command=("/bin/sh", "-c", script, "overlay", *layers(laid_by), verb, *words),
         labels={**model.at_work(kind, session), **(labels or {})},
         env=env or {},

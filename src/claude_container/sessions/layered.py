@@ -19,7 +19,7 @@ from claude_container.git import Repository
 from claude_container.process import ProcessError
 from claude_container.sessions import lay, overlay, transport
 from claude_container.sessions.overlay import Overlay
-from claude_container.wire.bounds import DEFAULT, Limits
+from claude_container.wire.bounds import Limits
 
 # To become the session's user.
 _CAPABILITIES = ("SETUID", "SETGID", "SETPCAP")
@@ -72,22 +72,16 @@ class Layered:
 
 @contextlib.contextmanager
 def look(
-    engine: Engine, found: Overlay, progress: images.Progress, *, limits: Limits = DEFAULT
+    engine: Engine, found: Overlay, progress: images.Progress, *, limits: Limits
 ) -> Iterator[Layered]:
     """Fetch what the session changed; it goes when the context ends.
 
     Only a container of the default image sees the layers, read-only, as the session's user.
-    Raises CannotLook, TransportError, EngineError.
+    Raises CannotUse, CannotLook, TransportError, EngineError.
     """
     if sys.platform == "win32":
         raise CannotLook("sessions of --dir cannot be looked at on Windows", hint="use WSL 2")
-    if not found.laid_by:
-        raise CannotLook(
-            f"session {found.name} is half-made",
-            hint=f"claude-container --dir {found.directory} -s {found.name} finishes it",
-        )
-    if not found.directory.is_dir():
-        raise CannotLook(f"session {found.name} works on {found.directory}, which is gone")
+    overlay.check(found)
     with tempfile.TemporaryDirectory(prefix="layers-", dir=host.cache_dir()) as temporary:
         repository = folder.scratch(Path(temporary) / "git", found.directory)
         _fetch(engine, repository, found, progress, limits)

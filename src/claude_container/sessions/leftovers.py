@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from claude_container import host
 from claude_container.engines.base import Container, Engine, EngineError
+from claude_container.errors import ClaudeContainerError
 from claude_container.sessions import model
 
 STOP_SECONDS = 5  # that claude has to end by itself
@@ -27,6 +28,21 @@ LABELS = (
     model.CREATED,
     model.REMOVES,
 )
+
+
+class SessionBusy(ClaudeContainerError):
+    """Another command is at work on the session."""
+
+
+def in_use(engine: Engine, session: str, first: str) -> SessionBusy:
+    """The error where another command's container holds the session's name.
+
+    `first` is what the user may do before ending that container.
+    """
+    return SessionBusy(
+        f"session {session} is in use by another command",
+        hint=f"{first}, or end it: {engine.name} rm --force {model.container_name(session)}",
+    )
 
 
 @dataclass(frozen=True)
@@ -67,10 +83,11 @@ def remove_launch(engine: Engine, launch: str, *, started: bool) -> None:
     A container that is still there tells whether it did; where none is, `started` does.
     One that fills a new session's volume never runs claude.
     """
-    for container in engine.containers({model.LAUNCH: launch}, LABELS):
-        making = container.labels.get(model.KIND) == model.CREATE_KIND
-        started = _remove(engine, container) and not making
-    if not started:
+    ran = [
+        _remove(engine, container) and container.labels.get(model.KIND) != model.CREATE_KIND
+        for container in engine.containers({model.LAUNCH: launch}, LABELS)
+    ]
+    if not (any(ran) if ran else started):
         _remove_volumes(engine, launch)
 
 
@@ -81,8 +98,8 @@ def _is_dead(container: Container) -> bool:
     container or on another machine, or before a restart of this one.
     """
     if container.state == "created":
-        created = container.labels.get(model.CREATED, "")
-        if created.isdigit() and time.time() - int(created) > _START_SECONDS:
+        created = model.created(container.labels)
+        if created and time.time() - created > _START_SECONDS:
             return True
     return host.launcher_is_gone(container.labels.get(model.LAUNCHER, ""))
 

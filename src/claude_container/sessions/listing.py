@@ -20,7 +20,7 @@ from claude_container.sessions.overlay import Overlay
 
 SESSION, OVERLAY, CONVERSATION, ORIGINAL = "session", "overlay", "conversation", "original"
 TOOLS = "tools"
-WORKERS = 4
+_WORKERS = 4
 # The bash original's volumes carry no labels; the last is of its deprecated --dir.
 _PREFIXES = ("claude-session-", "claude-state-", "session-data-")
 # What a container that holds a session's name is there for, if not to run it.
@@ -77,7 +77,7 @@ def entries(listed: Listed) -> list[Entry]:
 def tools(listed: Listed) -> list[Entry]:
     """The tool volumes, which are no work of anybody's."""
     return [
-        Entry(volume.name, TOOLS, (volume.name,), created=_created(volume))
+        Entry(volume.name, TOOLS, (volume.name,), created=model.created(volume.labels))
         for volume in sorted(listed.volumes, key=lambda volume: volume.name)
         if volume.labels.get(model.KIND) == model.TOOLS_KIND
     ]
@@ -106,8 +106,12 @@ def with_figures(entries: Sequence[Entry]) -> list[Entry]:
     return [add(entry) for entry in entries]
 
 
-def side_by_side(do: Callable[[Item], T], items: Iterable[Item], workers: int = WORKERS) -> list[T]:
-    """do(item) of each, a few at a time, in order; raises what the first that failed raised."""
+def side_by_side(do: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
+    """do(item) of each, a few at a time, in order; raises what the first that failed raised.
+
+    No ThreadPoolExecutor: its threads are waited for when Python ends, so ^C would wait for
+    a look that hangs; and its import takes `list` 4 ms.
+    """
     waiting = list(enumerate(items))[::-1]
     if len(waiting) == 1:
         return [do(waiting[0][1])]
@@ -126,7 +130,7 @@ def side_by_side(do: Callable[[Item], T], items: Iterable[Item], workers: int = 
                 failed[at] = error
                 waiting.clear()
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in waiting[:workers]]
+    threads = [threading.Thread(target=work, daemon=True) for _ in waiting[:_WORKERS]]
     for thread in threads:
         thread.start()
     try:
@@ -173,14 +177,9 @@ def _labelled(held: dict[str, Volume]) -> Iterable[Entry]:
             name,
             CONVERSATION,
             (volume.name,),
-            created=_created(volume),
+            created=model.created(volume.labels),
             directory=said.get(model.DIRECTORY, ""),
         )
-
-
-def _created(volume: Volume) -> int:
-    created = volume.labels.get(model.CREATED, "")
-    return int(created) if created.isdigit() else 0
 
 
 def _originals(held: dict[str, Volume]) -> Iterable[Entry]:

@@ -21,7 +21,7 @@ from claude_container.refs import our_ref
 from claude_container.sessions import transport
 from claude_container.sessions.known import Session
 from claude_container.terminal import visible
-from claude_container.wire.bounds import DEFAULT, Limits
+from claude_container.wire.bounds import Limits
 
 _NOTHING_ELSE = (
     "fetch.fsckObjects=true",
@@ -47,7 +47,7 @@ def look(
     session: Session,
     progress: images.Progress,
     *,
-    limits: Limits = DEFAULT,
+    limits: Limits,
     counted: bool = True,
 ) -> Figures:
     """Bring what the session holds into refs/claude-container/NAME/*; return its figures.
@@ -57,7 +57,7 @@ def look(
     TransportError, with the refs as they were.
     """
     # Of this process and this call: another look at the same session may be under way.
-    incoming = f"{_incoming(session)}{host.launcher_id().replace(':', '-')}-{os.urandom(4).hex()}"
+    incoming = f"{_incoming(session)}{host.launcher_word()}"
     try:
         known = _known(repository, session)
         wanted = [f"+refs/claude-container/look:{incoming}"]
@@ -251,5 +251,4 @@ def _incoming(session: Session) -> str:
 
 def _is_left(session: Session, ref: str) -> bool:
     """Whether a ref is of a look that was killed."""
-    launcher = ref.removeprefix(_incoming(session)).rpartition("-")[0]
-    return host.launcher_is_gone(launcher.replace("-", ":"))
+    return host.word_is_left(ref.removeprefix(_incoming(session)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from claude_container import __version__, host, refs
@@ -14,19 +16,23 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 PREFIX = "claude-container."
 KIND = PREFIX + "kind"
-# Kinds of volumes; containers have direct, session, overlay, create, delete, login,
-# transport, demo, doctor, look, tools.
+# Kinds of volumes, and of the containers that claude runs in with them.
 WORKSPACE_KIND = "session"
-STATE_KIND = "state"
 OVERLAY_KIND = "overlay"  # what a session of --dir changed
-MERGED_KIND = "overlay-merged"  # what it sees; nothing is in it
-CREATE_KIND = "create"  # of the container that fills a new session's volume
-DELETE_KIND = "delete"  # of one that only holds a session's name while that is removed
-LOGIN_KIND = "login"
-LOOK_KIND = "look"  # of one that looks at what is in an image
 TOOLS_KIND = "tools"  # of a tool volume, and of the container that fills it
-# Of a volume that git found missing, and the engine made anew: nothing is in it.
-STRAY_KIND = "stray"
+# Of volumes alone.
+STATE_KIND = "state"
+MERGED_KIND = "overlay-merged"  # what a session of --dir sees; nothing is in it
+STRAY_KIND = "stray"  # git found it missing, and the engine made it anew: nothing is in it
+# Of containers alone.
+DIRECT_KIND = "direct"  # claude in the user's own directory
+CREATE_KIND = "create"  # fills a new session's volume
+DELETE_KIND = "delete"  # only holds a session's name while that is removed
+TRANSPORT_KIND = "transport"  # works on a session's volume for the host
+PROBE_KIND = "probe"  # looks at what is in an image, or in a tool volume
+LOGIN_KIND = "login"
+DOCTOR_KIND = "doctor"
+DEMO_KIND = "demo"
 SESSION = PREFIX + "session"
 DIRECTORY = PREFIX + "directory"
 CREATED = PREFIX + "created"
@@ -59,15 +65,29 @@ LOWER, CHANGES = "/run/claude-container-lower", "/run/claude-container-changes"
 TOOLS = "/opt/claude-container"
 
 
-def at_work(kind: str, session: str) -> dict[str, str]:
-    """The labels of a container that this process has at work, by which leftovers.py knows it."""
+def at_work(kind: str, about: str) -> dict[str, str]:
+    """The labels of a container that this process has at work, by which leftovers.py knows it.
+
+    `about` is the session, or what else it works on: an image, a volume.
+    """
     return {
         KIND: kind,
-        SESSION: session,
+        SESSION: about,
         CREATED: str(int(time.time())),
         VERSION: __version__,
         LAUNCHER: host.launcher_id(),
     }
+
+
+def throwaway_name(kind: str) -> str:
+    """A name for a container that is there for one thing of that kind, and unlike any other's."""
+    return f"claude-container-{kind}-{os.urandom(6).hex()}"
+
+
+def created(labels: Mapping[str, str]) -> int:
+    """When what has these labels was made, in seconds since 1970; 0: they do not say."""
+    said = labels.get(CREATED, "")
+    return int(said) if said.isdigit() else 0
 
 
 def check_name(name: str) -> str:
@@ -94,10 +114,12 @@ def overlay_name(directory: Path) -> str:
 
 
 def state_volume(session: str) -> str:
+    """The volume with claude's own folder: the conversation, settings."""
     return f"claude-state-{session}"
 
 
 def session_volume(session: str) -> str:
+    """The volume with a git session's workspace."""
     return f"claude-session-{session}"
 
 
@@ -107,6 +129,7 @@ def changes_volume(session: str) -> str:
 
 
 def merged_volume(session: str) -> str:
+    """The volume that is what claude sees in a session of --dir."""
     return f"claude-overlay-{session}"
 
 

@@ -15,9 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container.engines.base import Bind, Engine, Volume, VolumeMount
+from claude_container.errors import ClaudeContainerError
 from claude_container.sessions import model
 
 MOUNTING = "SYS_ADMIN"  # to lay an overlay
+
+
+class CannotUse(ClaudeContainerError):
+    """A session of --dir can be neither entered nor looked at as it is."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,14 @@ def overlays(volumes: Iterable[Volume]) -> list[Overlay]:
     for said in held.values():
         if said.get(model.KIND) != model.OVERLAY_KIND:
             continue
-        name, created = said.get(model.SESSION, ""), said.get(model.CREATED, "")
+        name = said.get(model.SESSION, "")
         merged = held.get(model.merged_volume(name), {})
         found.append(
             Overlay(
                 name=name,
                 id=said.get(model.LAUNCH, ""),
                 directory=Path(said.get(model.DIRECTORY, "/nonexistent")),
-                created=int(created) if created.isdigit() else 0,
+                created=model.created(said),
                 laid_by=merged.get(model.LAID_BY, ""),
             )
         )
@@ -58,11 +63,24 @@ def overlays(volumes: Iterable[Volume]) -> list[Overlay]:
 
 
 def find(engine: Engine, name: str) -> Overlay | None:
+    """The session of --dir of that name, half-made or not. Raises EngineError."""
     volumes = engine.volumes({model.SESSION: name}, model.VOLUME_LABELS)
     return next(iter(overlays(volumes)), None)
 
 
+def check(found: Overlay) -> None:
+    """Raise CannotUse for a session of --dir that is half-made, or whose folder is gone."""
+    if not found.laid_by:
+        raise CannotUse(
+            f"session {found.name} is half-made",
+            hint=f"claude-container --dir {found.directory} -s {found.name} finishes it",
+        )
+    if not found.directory.is_dir():
+        raise CannotUse(f"session {found.name} lies over {found.directory}, which is gone")
+
+
 def lower(directory: Path) -> Bind:
+    """The user's folder, which is only read."""
     return Bind(str(directory), model.LOWER, read_only=True)
 
 

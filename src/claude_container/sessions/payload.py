@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from claude_container.archive import Entry, tar
 from claude_container.devcontainer import IN_CONTAINER, DevContainer
@@ -21,7 +22,7 @@ _HERE = "run/claude-container"
 # By their names there: the files of recipes/ that each is made of.
 _SCRIPTS = {
     "entrypoint": ("ids.sh", "entrypoint.sh"),
-    "inside": ("inside.sh",),
+    "inside": ("ids.sh", "inside.sh"),
     "session": ("session.sh",),
     "overlay": ("ids.sh", "overlay.sh"),
 }
@@ -33,6 +34,9 @@ LOADER = ("LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT")
 _POLICY = "etc/claude-code"
 _DROP_INS = f"{_POLICY}/managed-settings.d"
 
+# Go on with the last conversation: yes, no, or only if there is one.
+Continue = Literal["yes", "no", "auto"]
+
 
 @dataclass(frozen=True)
 class Payload:
@@ -43,7 +47,7 @@ class Payload:
     gid: int
     token: str | None = field(repr=False)
     identity: tuple[str, str]
-    continue_: str = "no"
+    continue_: Continue = "no"
     git: bool = False  # the workspace is a clone
     overlay: str = ""  # who lays the one that is the workspace, if it is one
     ca: bytes = b""

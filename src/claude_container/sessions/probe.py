@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
-from claude_container import images
-from claude_container.engines.base import ContainerSpec, Engine, EngineError, Image, Streams
+from claude_container import images, stock
+from claude_container.engines.base import (
+    ContainerSpec,
+    Engine,
+    EngineError,
+    Image,
+    NoShell,
+    Streams,
+)
 from claude_container.errors import ClaudeContainerError
 from claude_container.interrupts import held_back
 from claude_container.process import NOTHING
 from claude_container.sessions import model, remembered
 
-_OLDEST_GLIBC = (2, 26)
+_OLDEST_GLIBC = [2, 26]
 _LONGEST = 64 << 10
-# The packages that a program is in, where they are not named for it.
-_PACKAGES = {
-    **dict.fromkeys(("find",), "findutils"),
-    **dict.fromkeys(("grep",), "grep"),
-    **dict.fromkeys(("sed",), "sed"),
-}
+# The package that a program is in, where that is not coreutils.
+_PACKAGES = {"find": "findutils", "grep": "grep", "sed": "sed"}
 
 
 class ImageLacks(ClaudeContainerError):
@@ -65,7 +67,9 @@ class Found:
                 f"the image {image} lacks {_listed(missing)}",
                 hint=f"add {_listed([*packages])}, or busybox with its links, to its Dockerfile",
             )
-        if not self.claude and self.libc == "glibc" and _version(self.glibc) < _OLDEST_GLIBC:
+        # A version that cannot be read is taken for new.
+        glibc = stock.version_key(self.glibc)
+        if not self.claude and self.libc == "glibc" and glibc and glibc < _OLDEST_GLIBC:
             raise ImageLacks(
                 f"the glibc of {image} is {self.glibc}, and claude needs 2.26 or newer",
                 hint="take a newer base image: Debian 10, Ubuntu 18.04, RHEL 8 and later have it",
@@ -82,8 +86,8 @@ class Found:
 def need(engine: Engine, image: images.Choice, progress: images.Progress) -> Found:
     """What is in an image, which is fetched first where it is missing, if a session can run in it.
 
-    What claude may miss in it is told when it is looked at. Raises ImageLacks, EngineError,
-    and what images.fetch raises.
+    What claude may miss in it is told the first time that the image is looked at. Raises
+    ImageLacks, EngineError, and what images.fetch raises.
     """
     there = engine.image(image.name)
     if there is None:
@@ -123,9 +127,9 @@ def _look(engine: Engine, image: images.Choice, script: str, whose: str) -> Foun
     said = bytearray()
     spec = ContainerSpec(
         image=image.name,
-        name=f"claude-container-look-{uuid.uuid4().hex[:12]}",
+        name=model.throwaway_name(model.PROBE_KIND),
         command=("/bin/sh", "-c", script, "look", whose),
-        labels=model.at_work(model.LOOK_KIND, image.name),
+        labels=model.at_work(model.PROBE_KIND, image.name),
         network="none",
         pids=64,
         logged=False,
@@ -140,7 +144,7 @@ def _look(engine: Engine, image: images.Choice, script: str, whose: str) -> Foun
     except BaseException as error:
         with held_back(), contextlib.suppress(EngineError):
             engine.remove(container)
-        if not isinstance(error, EngineError) or "/bin/sh" not in error.what:
+        if not isinstance(error, NoShell):
             raise
         raise ImageLacks(
             f"the image {image.name} has no shell (/bin/sh)",
@@ -149,16 +153,6 @@ def _look(engine: Engine, image: images.Choice, script: str, whose: str) -> Foun
         ) from error
     rows = [line.partition("=") for line in said.decode(errors="replace").splitlines()]
     return Found(**{name: value.strip() for name, _, value in rows if name in _NAMES})
-
-
-def _version(text: str) -> tuple[int, ...]:
-    """2.36 as (2, 36); what cannot be read is taken for new."""
-    parts = text.split(".")
-    return (
-        tuple(map(int, parts))
-        if all(part.isdecimal() and len(part) < 5 for part in parts)
-        else _OLDEST_GLIBC
-    )
 
 
 def _listed(words: list[str]) -> str:

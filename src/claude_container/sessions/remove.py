@@ -25,11 +25,11 @@ from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.refs import our_ref
 from claude_container.sessions import known, layered, leftovers, look, model, workspace
-from claude_container.sessions.enter import SessionBusy
 from claude_container.sessions.known import Session
+from claude_container.sessions.leftovers import SessionBusy
 from claude_container.sessions.overlay import Overlay
 from claude_container.terminal import visible
-from claude_container.wire.bounds import DEFAULT, Limits
+from claude_container.wire.bounds import Limits
 
 _OTHERS = 5.0  # seconds for which another command's look is waited for
 SHOWN = 10  # commits that are named; of the others only how many
@@ -59,7 +59,7 @@ def losses(
     session: Session,
     progress: images.Progress,
     *,
-    limits: Limits = DEFAULT,
+    limits: Limits,
 ) -> Losses:
     """Look at a session, and tell what of it is nowhere else.
 
@@ -74,12 +74,12 @@ def losses(
     except EngineError:
         raise
     except ClaudeContainerError as error:
-        why = ": ".join(filter(None, [error.what, " ".join(error.evidence.split())]))
-        return Losses(unknown=visible(why))
+        return _unknown(error)
     tips = [seen.head, *(other.commit for other in seen.others)]
     count, named = _remaining(repository, session, tips)
     return Losses(
-        *(count, named),
+        commits=count,
+        named=named,
         uncommitted=seen.pending_count,
         nested=_nested(repository, session, tips),
         unseen=seen.unseen,
@@ -101,13 +101,9 @@ def _nested(repository: Repository, session: Session, tips: Sequence[str]) -> tu
 
 
 def overlay_losses(
-    engine: Engine, found: Overlay, progress: images.Progress, *, limits: Limits = DEFAULT
+    engine: Engine, found: Overlay, progress: images.Progress, *, limits: Limits
 ) -> Losses:
     """Look at a session of --dir, and tell what its folder has not. Raises EngineError."""
-    if not found.laid_by:
-        return Losses(unknown="the volume that shows it is not there: start it again")
-    if not found.directory.is_dir():
-        return Losses(unknown=f"{visible(str(found.directory))} is gone, which it lies over")
     try:
         with layered.look(engine, found, progress, limits=limits) as seen:
             paths = [*seen.changed, *(path for left in seen.left.values() for path in left.paths)]
@@ -117,8 +113,13 @@ def overlay_losses(
     except EngineError:
         raise
     except ClaudeContainerError as error:
-        why = ": ".join(filter(None, [error.what, " ".join(error.evidence.split())]))
-        return Losses(unknown=visible(why))
+        return _unknown(error)
+
+
+def _unknown(error: ClaudeContainerError) -> Losses:
+    """What would be lost where a look failed."""
+    why = ": ".join(filter(None, [error.what, " ".join(error.evidence.split())]))
+    return Losses(unknown=visible(why))
 
 
 def left_behind(repository: Repository, name: str) -> Losses | None:
@@ -206,10 +207,7 @@ def _take(engine: Engine, name: str, removes: str) -> str | None:
         except NameTaken:
             if leftovers.holder_is_alive(engine, name):
                 break
-    raise SessionBusy(
-        f"session {name} is in use by another command",
-        hint=f"leave it first, or end it: {engine.name} rm --force {spec.name}",
-    )
+    raise leftovers.in_use(engine, name, "leave it first")
 
 
 def stop(engine: Engine, name: str) -> bool:

@@ -11,10 +11,9 @@ import contextlib
 import os
 import re
 import time
-import uuid
 from dataclasses import dataclass
 
-from claude_container import __version__, host, images
+from claude_container import __version__, host, images, stock
 from claude_container.engines.base import (
     Builder,
     ContainerSpec,
@@ -57,6 +56,7 @@ class Tools:
     read_only: bool = True
 
     def mount(self) -> VolumeMount:
+        """The volume, at model.TOOLS."""
         # Made by this mount, it is empty: it was removed just now (see entrypoint.sh).
         stray = {model.KIND: model.STRAY_KIND, model.SESSION: self.volume}
         return VolumeMount(self.volume, model.TOOLS, stray, read_only=self.read_only)
@@ -132,10 +132,10 @@ def _whole(engine: Engine, volume: Volume, image: str) -> Facts | None:
     id = volume.labels.get(model.LAUNCH, "")
     if (known := remembered.recall(f"whole {id}")) is not None:
         return known
-    name = f"claude-container-look-{uuid.uuid4().hex[:12]}"
+    name = model.throwaway_name(model.PROBE_KIND)
     mount = VolumeMount(volume.name, model.TOOLS, read_only=True)
     test = ("/bin/sh", "-c", '[ -e "$0/whole" ]', model.TOOLS)
-    container = engine.create(_spec(image, name, model.LOOK_KIND, mount, test))
+    container = engine.create(_spec(image, name, model.PROBE_KIND, mount, test))
     return _remember(engine, id) if _run(engine, container).code == 0 else None
 
 
@@ -194,7 +194,7 @@ def _make(
 
 
 def _check_own(engine: Engine, name: str, id: str) -> None:
-    """Raise NameTaken where another command made the volume first; if nobody of ours did, more."""
+    """Raise NameTaken where another command made the volume first, else CannotMakeTools."""
     if engine.volumes({model.LAUNCH: id}, ()):
         return
     if any(volume.name == name for volume in volumes(engine)):
@@ -209,13 +209,9 @@ def _remove_older(engine: Engine, version: str, libc: str) -> None:
     """Remove the volumes of older claudes, but for those that a session still runs with."""
     for volume in volumes(engine):
         other = re.fullmatch(rf"claude-tools-(.+)-{libc}", volume.name)
-        if other and _order(other[1]) < _order(version):
+        if other and stock.is_newer(version, than=other[1]):
             with contextlib.suppress(EngineError):
                 engine.remove_volume(volume.name)
-
-
-def _order(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def _spec(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 
 from claude_container import host, images
@@ -35,7 +34,7 @@ def spec(
     session: str,
     *words: str,
     name: str = "",
-    kind: str = "transport",
+    kind: str = model.TRANSPORT_KIND,
     read_only: bool = False,
     labels: Mapping[str, str] | None = None,
     volume_labels: Mapping[str, str] | None = None,
@@ -48,7 +47,7 @@ def spec(
     ids = ":".join(map(str, host.user_ids()))
     return ContainerSpec(
         image=images.default_name(),
-        name=name or f"claude-container-{kind}-{uuid.uuid4().hex[:12]}",
+        name=name or model.throwaway_name(kind),
         command=("/bin/sh", "-c", as_owner, "as_owner", script, ids, *words),
         labels={**model.at_work(kind, session), **(labels or {})},
         env=env or {},

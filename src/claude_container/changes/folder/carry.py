@@ -68,13 +68,11 @@ def carry_out(plan: Plan, begin: Callable[[], None] = lambda: None) -> None:
 
 @contextlib.contextmanager
 def _staging(place: Opened) -> Iterator[Opened]:
-    """A folder in the folder for files that are to be put in place; what was killed left none."""
-    mine = f"{STAGING}{host.launcher_id().replace(':', '_')}-{os.urandom(4).hex()}"
+    """A folder in the folder for files that are to be put in place; what was killed left goes."""
+    mine = f"{STAGING}{host.launcher_word()}"
     for name in os.listdir(place.fd):
-        if name.startswith(STAGING):
-            launcher = name.removeprefix(STAGING).rpartition("-")[0].replace("_", ":")
-            if host.launcher_is_gone(launcher):
-                shutil.rmtree(place.path / name, ignore_errors=True)
+        if name.startswith(STAGING) and host.word_is_left(name.removeprefix(STAGING)):
+            shutil.rmtree(place.path / name, ignore_errors=True)
     os.mkdir(mine, 0o700, dir_fd=place.fd)
     try:
         with Opened(place.path / mine) as staging:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from claude_container.engines.base import Build, ContainerSpec, EngineError
-from claude_container.engines.memory_container import File, MemoryContainer, MemoryImage
+from tests.memory_container import File, MemoryContainer, MemoryImage
 
 
 def build(

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Concatenate, ParamSpec, TypeVar
 
-from claude_container.engines import memory_build
 from claude_container.engines.base import (
     Bind,
     Build,
@@ -31,11 +30,14 @@ from claude_container.engines.base import (
     ImageInUse,
     ImageMissing,
     NameTaken,
+    NoShell,
     Streams,
     Volume,
     VolumeInUse,
 )
-from claude_container.engines.memory_container import (
+from claude_container.process import Attached, Completed
+from tests import memory_build
+from tests.memory_container import (
     KILL,
     TERM,
     File,
@@ -48,7 +50,6 @@ from claude_container.engines.memory_container import (
     has,
     shown,
 )
-from claude_container.process import Attached, Completed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -278,7 +279,8 @@ class Memory(Engine, Builder):
         program = PurePosixPath(there.spec.command[0]).name
         if program not in there.image.programs and not there.spec.tty:
             del self._containers[there.id]
-            raise EngineError(f"the image has no {program}")
+            kind = NoShell if program == "sh" else EngineError
+            raise kind(f"the image has no {program}")
         there.state = "running"
         return there
 
