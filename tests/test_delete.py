@@ -38,6 +38,12 @@ def session(cli: Cli, repository: Path, image: str) -> Iterator[GitSession]:
         yield made
 
 
+# The last stash alone is a ref.
+STASHES = " && ".join(f"echo x >a.txt && git stash -q -m {n}" for n in ("First", "Second"))
+# Ignored, as what agents make of themselves is.
+WORKTREE = "echo wt >>.git/info/exclude && git worktree add -q --detach wt"
+
+
 def gone(session: GitSession) -> bool:
     return not session.volumes() and not session.refs()
 
@@ -92,12 +98,41 @@ def test_a_repository_made_inside_keeps_a_session_that_is_merged(
 
 @engine_test
 @pytest.mark.parametrize(
+    "script",
+    [
+        "echo x >new.txt",
+        "git commit -q --allow-empty -m Deep",
+        "git branch other && git checkout -q other && git commit -q --allow-empty -m Deep"
+        " && git checkout -q --detach main",
+    ],
+)
+def test_work_in_a_submodule_is_found_whatever_is_to_be_ignored(
+    cli: Cli, tmp_path: Path, image: str, script: str
+) -> None:
+    inner, repository = (make_repository(tmp_path / name) for name in ("inner", "my repo"))
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "sub")
+    git(repository, "config", "-f", ".gitmodules", "submodule.sub.ignore", "all")
+    git(repository, "add", "--all")
+    git(repository, "commit", "-qm", "Sub")
+    with git_session(cli, repository) as session:
+        who = "git config user.name a && git config user.email a@b"
+        session.inside(f"cd sub && git checkout -q -B main && {who} && {script}")
+        refused = cli("delete", session.name, cwd=repository)
+        assert refused.code == 1, refused.stderr
+        assert "1 uncommitted file" in refused.stderr
+
+
+@engine_test
+@pytest.mark.parametrize(
     ("script", "said"),
     [
         ("echo x >new.txt", "1 uncommitted file"),
         ("echo x >a.txt; git add a.txt", "1 uncommitted file"),
         ("git checkout -q -b x; git commit -q --allow-empty -m Side; git checkout -q -", "Side"),
         ("echo x >a.txt; git stash -q", "WIP on main"),
+        (STASHES, "First"),
+        (f"{WORKTREE}; cd wt; git commit -q --allow-empty -m Elsewhere", "Elsewhere"),
+        (f"{WORKTREE}; echo x >wt/new.txt", "1 uncommitted file"),
         ("git checkout -q --detach; git commit -q --allow-empty -m Detached", "Detached"),
         ("git checkout -q --orphan other; git commit -qm Orphan", "Orphan"),
         ("rm -rf .git", "cannot be looked at"),

@@ -47,7 +47,8 @@ class Docker(CliEngine):
         (says(r"no such image|pull access denied|manifest.* not found"), words.IMAGE_MISSING),
         (
             says(
-                r"cannot start an? (container that has stopped|stopped process|already running container)"
+                r"cannot start an? (container that has stopped|stopped process"
+                r"|already running container)"
                 r"|container process is already dead"
             ),
             Meaning(StoppedShort, "the container was stopped while it started"),

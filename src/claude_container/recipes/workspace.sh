@@ -15,14 +15,40 @@ fail() {
     exit 95
 }
 
+# Whatever .gitmodules says: what is in a submodule is lost with the rest.
+status() {
+    timeout 40 git -c core.fsmonitor=false status --porcelain -z --no-renames --untracked-files=normal --ignore-submodules=none
+}
+rows() { tr -cd '\0' | wc -c; }
+
 # How many paths are uncommitted, which are then in /tmp/status; -1 where git cannot tell.
+# A linked worktree, and a submodule with branches of its own, count as one.
 pending() {
-    if timeout 40 git -c core.fsmonitor=false status --porcelain -z --no-renames --untracked-files=normal >/tmp/status; then
-        tr -cd '\0' </tmp/status | wc -c
-    else
+    if ! status >/tmp/status; then
         : >/tmp/status
         echo -1
+        return
     fi
+    for own in .git/worktrees/*/; do
+        tree=$(sed 's|/\.git$||' "$own/gitdir" 2>/dev/null) && [ -d "$tree" ] || continue
+        count=$(cd "$tree" && status 2>/dev/null | rows)
+        [ "$count" = 0 ] || printf ' M %s: %s uncommitted\0' "$tree" "$count" >>/tmp/status
+    done
+    find .git/modules -name HEAD ! -path '*/logs/*' ! -path '*/refs/*' -exec dirname {} \; 2>/dev/null | while read -r own; do
+        count=$(git --git-dir="$own" rev-list --count --all --not HEAD 2>/dev/null) || continue
+        [ "$count" = 0 ] || printf ' M %s: %s commits on its other branches\0' "$own" "$count" >>/tmp/status
+    done
+    rows </tmp/status
+}
+
+# Commits that no ref holds, and by what they are known: older stashes, detached worktrees.
+unheld() {
+    git log -g --format='%H %gd' refs/stash -- 2>/dev/null | tail -n +2
+    for own in .git/worktrees/*/; do
+        ! git --git-dir="$own" symbolic-ref --quiet HEAD >/dev/null 2>&1 || continue
+        commit=$(git --git-dir="$own" rev-list --max-count=1 HEAD ${head:+--not "$head"} 2>/dev/null) || continue
+        [ -z "$commit" ] || echo "$commit ${own#.git/}HEAD"
+    done
 }
 
 # A bare repository that borrows the workspace's objects and has only the refs that are
@@ -60,7 +86,7 @@ view() {
 # commits, and its file tells their names and what is uncommitted.
 look() {
     git for-each-ref --format='%(objectname) %(refname)' ${head:+--no-merged="$head"} >/tmp/refs || fail "git cannot list the refs"
-    grep -v ' refs/claude-container/' /tmp/refs >/tmp/others || :
+    { grep -v ' refs/claude-container/' /tmp/refs || :; unheld; } >/tmp/others
     # What is no commit (a tag of a file) has nothing to lose.
     head -n 100 /tmp/others | sed 's/ .*/^{commit}/' | git cat-file --batch-check='%(objectname)' >/tmp/ids
     head -n 100 /tmp/others | cut -d ' ' -f 2- | paste -d ' ' /tmp/ids - | grep -v ' missing ' >/tmp/kept || :
@@ -117,7 +143,9 @@ count) # BASE: how many commits are not in it, how many paths are uncommitted, t
     cd /workspace
     export GIT_NO_REPLACE_OBJECTS=1
     base=$(git rev-parse --verify --quiet "$1^{commit}") || base=
-    timeout 40 git rev-list --count --all ${base:+--not "$base"} | tr '\n' '\0'
+    head=
+    unheld | cut -d ' ' -f 1 >/tmp/unheld
+    timeout 40 git rev-list --count --all --stdin ${base:+--not "$base"} </tmp/unheld | tr '\n' '\0'
     pending | tr '\n' '\0'
     timeout 40 git log -z --no-show-signature --max-count=10 --format='%h %<(200,trunc)%s' --all ${base:+--not "$base"} | head -c 10000
     ;;
