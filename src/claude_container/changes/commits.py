@@ -26,12 +26,10 @@ class Commit:
     subject: str
 
 
-def log(repository: Repository, *revisions: str, oldest_first: bool = True) -> list[Commit]:
+def log(repository: Repository, *revisions: str) -> list[Commit]:
     """The commits that rev-list's revisions and options mean; parents before children."""
-    order = ["--topo-order", *(["--reverse"] if oldest_first else [])]
-    done = repository.git(
-        "log", "-z", f"--format={'%x00'.join(_FIELDS)}", "--no-show-signature", *order, *revisions
-    )
+    words = ("log", "-z", "--no-show-signature", "--topo-order", "--reverse")
+    done = repository.git(*words, f"--format={'%x00'.join(_FIELDS)}", *revisions)
     fields = done.stdout.decode(errors="replace").split("\0")
     size = len(_FIELDS)
     return [_commit(*fields[at : at + size]) for at in range(0, len(fields) - 1, size)]

@@ -63,7 +63,6 @@ class Plan:
     message: str | None = None
     taken: tuple[Commit, ...] = ()  # left out: brought before
     equal: tuple[Commit, ...] = ()  # left out: the branch has the same change
-    merges: tuple[Commit, ...] = ()  # left out: merges that bring only what the host has
     record: Record | None = None
     warnings: tuple[Warn, ...] = ()
     touched: ready.Touched | None = field(default=None, repr=False)
@@ -179,9 +178,9 @@ def _how(
             "--with-snapshot is for all of a session that builds on the snapshot",
             hint="leave it out: the session's commits are then replayed",
         )
-    kept, dropped = trivial.split(repository, base.commits, _hosts(where, base))
+    kept, _ = trivial.split(repository, base.commits, _hosts(where, base))
     if not kept and not options.merge:
-        return replace(base, commits=(), merges=dropped)
+        return replace(base, commits=())
     if options.squash:
         # A difference of trees holds all that is in between.
         known = found.there | found.taken
@@ -207,7 +206,7 @@ def _how(
             hint="--merge keeps them, in a merge of your own; --squash makes one commit",
         )
     picks = tuple(Pick(commit.id, (commit.id,)) for commit in kept)
-    return replace(base, kind=REPLAY, commits=kept, picks=picks, merges=dropped)
+    return replace(base, kind=REPLAY, commits=kept, picks=picks)
 
 
 def _hosts(where: own.Refs, base: Plan) -> list[str]:

@@ -92,7 +92,7 @@ def plan(folder: Path, repository: Repository, base: str, head: str) -> Plan:
             for path in own:
                 if here[path]:
                     keeping.store(repository, place.content(path))
-            rows, unmerged = _three_way(repository, base, head, changes, here, done)
+            rows, unmerged = _three_way(repository, base, changes, here, done)
             conflicts += unmerged
         else:
             rows = [Row(path, *changes[path]) for path in here if path not in done]
@@ -180,7 +180,6 @@ def _is_safe(path: str) -> bool:
 def _three_way(
     repository: Repository,
     base: str,
-    head: str,
     changes: Changes,
     here: Mapping[str, Entry | None],
     done: Iterable[str],
