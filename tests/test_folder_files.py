@@ -198,8 +198,9 @@ def test_names_that_lead_elsewhere_are_refused(desk: Desk, name: str) -> None:
         pytest.skip("a plain name here") if os.sep == "/" else None
     blob = keeping.store(desk.repository, b"x")
     inner = raw_tree(desk, "100644", "config", blob)
-    head = raw_tree(desk, "40000", name, inner)
-    assert "may lie in no folder" in refused(desk, desk.tree({}), head)
+    for mode, id in (("40000", inner), ("100644", blob)):
+        head = raw_tree(desk, mode, name, id)
+        assert "may lie in no folder" in refused(desk, desk.tree({}), head)
 
 
 def test_a_repository_made_in_the_session_cannot_come(desk: Desk) -> None:

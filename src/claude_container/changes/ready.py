@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from claude_container.changes.paths import folders
 from claude_container.changes.taken import STARTED, Record, Refused, lines
 from claude_container.git import Repository
 from claude_container.terminal import visible
@@ -233,13 +234,6 @@ class _Paths:
             or path in self._folders
             or any(folder in self._paths for folder in folders(path))
         )
-
-
-def folders(path: str) -> Iterator[str]:
-    at = path.find("/")
-    while at > 0:
-        yield path[:at]
-        at = path.find("/", at + 1)
 
 
 def _ignored(repository: Repository, added: Collection[str]) -> list[str]:

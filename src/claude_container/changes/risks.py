@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from claude_container import git
 from claude_container.changes import named, risk_rules
-from claude_container.changes.named import Named, fold
+from claude_container.changes.paths import fold, folders, is_of_git
 from claude_container.git import Repository
 
 _ROWS = 50  # of one kind; the next says how many more
@@ -79,7 +79,7 @@ def _changes(repository: Repository, old: str, new: str) -> Iterator[_Change]:
         yield _Change(old_mode, new_mode, old_id, new_id, path)
 
 
-def _of_change(change: _Change, mine: Named) -> Iterator[Risk]:
+def _of_change(change: _Change, mine: named.Named) -> Iterator[Risk]:
     """What the names and modes of one path tell."""
     old_mode, new_mode, _, new, path = change
     folded = fold(path)
@@ -106,7 +106,7 @@ def _of_change(change: _Change, mine: Named) -> Iterator[Risk]:
         yield Risk("symlink", path, why, False)
 
 
-def _of_contents(repository: Repository, changes: list[_Change], mine: Named) -> list[Risk]:
+def _of_contents(repository: Repository, changes: list[_Change], mine: named.Named) -> list[Risk]:
     """What only the files' contents tell. Few kinds, and bounded: see _BLOBS and _BYTES."""
     looked = [(kind, change) for change in changes if (kind := _content(change))]
     # Links last: a million of them shall not hide the others.
@@ -184,12 +184,12 @@ def leaves(path: str, target: str) -> str | None:
         if up > path.count("/") or ".." in parts[up:]:
             return f"a link that leaves the tree: {shown}"
         whole = posixpath.normpath(posixpath.join(posixpath.dirname(path), *parts))
-        if any(part.rstrip(" .") in (".git", "git~1") for part in fold(whole).split("/")):
+        if is_of_git(whole):
             return f"a link into git's own folder: {shown}"
     return None
 
 
-def _attributes(path: str, old: bytes, new: bytes, mine: Named) -> Risk:
+def _attributes(path: str, old: bytes, new: bytes, mine: named.Named) -> Risk:
     """Lines that come or go and name one of the user's own drivers, which would run, or not."""
     lines = set(old.splitlines()) ^ set(new.splitlines())
     names = set()
@@ -252,12 +252,12 @@ def _twins(repository: Repository, new: str, added: list[str]) -> Iterator[Risk]
     """New names that a file system which ignores case would take for another of the tree."""
     mine: dict[str, str] = {}
     for path in added:
-        for part in (path, *named.folders(path)):
+        for part in (path, *folders(path)):
             mine.setdefault(fold(part), part)
     seen = set()
     listed = repository.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", new)
     for path in os.fsdecode(listed.stdout).split("\0"):
-        for part in (path, *named.folders(path)):
+        for part in (path, *folders(path)):
             if part in seen:
                 break
             seen.add(part)
@@ -274,7 +274,7 @@ def _repositories(repository: Repository, new: str, changes: list[_Change]) -> I
         return
     listed = repository.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", new)
     for path in os.fsdecode(listed.stdout).split("\0"):
-        for part in (fold(path), *named.folders(fold(path))):
+        for part in (fold(path), *folders(fold(path))):
             at, _, name = part.rpartition("/")
             if at in held:
                 held[at].add(name)

@@ -6,6 +6,7 @@ by git's own three-way merge. Only files that change between the two are looked 
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container.changes import ready
-from claude_container.changes.named import fold
-from claude_container.changes.ready import folders
+from claude_container.changes.paths import folders, is_of_git
 from claude_container.changes.taken import Refused, lines
 from claude_container.clone import folder as keeping
 from claude_container.clone.opened import SUBMODULE, Blocked, Entry, Opened, parts
@@ -174,7 +174,7 @@ def _is_safe(path: str) -> bool:
         return False
     if os.sep != "/" and any(os.sep in name or ":" in name for name in names):
         return False
-    return not any(fold(name).rstrip(" .") in (".git", "git~1", ".") for name in names)
+    return names[-1] != "." and not is_of_git(path)
 
 
 def _three_way(
@@ -225,31 +225,25 @@ def _why(path: str, changes: Changes, here: Mapping[str, Entry | None]) -> str:
 def _in_the_way(place: Opened, rows: Iterable[Row]) -> Iterator[Conflict]:
     """What of the folder's own lies where a file or a folder is to be."""
     going = {row.path for row in rows if row.new is None}
-    seen: dict[str, bool] = {}
-    repositories: dict[str, bool] = {}
+    is_repository = functools.cache(place.is_repository)
 
+    @functools.cache
     def is_other(path: str) -> bool:
-        if path not in seen:
-            told = place.lstat(path)
-            seen[path] = told is not None and not stat.S_ISDIR(told.st_mode)
-        return seen[path]
-
-    def is_repository(path: str) -> bool:
-        if path not in repositories:
-            repositories[path] = place.is_repository(path)
-        return repositories[path]
+        told = place.lstat(path)
+        return told is not None and not stat.S_ISDIR(told.st_mode)
 
     for row in rows:
+        above = list(folders(row.path))[::-1]
         try:
             if row.new is None:
-                if up := next((up for up in folders(row.path) if is_repository(up)), None):
+                if up := next(filter(is_repository, above), None):
                     yield Conflict(row.path, f"{up} is a git repository of its own here")
                 continue
-            if up := next((up for up in folders(row.path) if is_other(up)), None):
+            if up := next(filter(is_other, above), None):
                 if up not in going:
                     yield Conflict(row.path, f"{up} is no folder here")
                 continue
-            if up := next((up for up in folders(row.path) if is_repository(up)), None):
+            if up := next(filter(is_repository, above), None):
                 yield Conflict(row.path, f"{up} is a git repository of its own here")
                 continue
             told = place.lstat(row.path)
