@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from claude_container.changes import own, ready, squash, target, trivial
-from claude_container.changes.commits import Commit, in_submodule
+from claude_container.changes.commits import Commit
 from claude_container.changes.taken import Pick, Record, Refused, lines, read, settle
 from claude_container.clone import snapshot
+from claude_container.clone.submodules import in_submodule
 from claude_container.errors import UsageError
 from claude_container.git import Repository
 from claude_container.terminal import visible

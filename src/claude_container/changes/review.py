@@ -11,6 +11,7 @@ from claude_container.changes import own, risks, taken, trivial
 from claude_container.changes.commits import log
 from claude_container.changes.figures import Figures
 from claude_container.changes.risks import Risk
+from claude_container.changes.trees import NOTHING
 from claude_container.git import Repository
 
 # Nothing but git itself looks at the files. The limit is git's own: without one, whoever
@@ -184,8 +185,8 @@ def _summed(repository: Repository, ids: list[str], paths: Sequence[str]) -> tup
     for file in _files(shown.stdout):
         before = files.get(file.path)
         files[file.path] = _after(before, file) if before else file
-    gone = "000000"
-    return tuple(file for file in files.values() if {file.old_mode, file.new_mode} != {gone})
+    gone = {NOTHING}
+    return tuple(file for file in files.values() if {file.old_mode, file.new_mode} != gone)
 
 
 def _after(one: File, two: File) -> File:

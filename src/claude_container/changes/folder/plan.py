@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from claude_container.changes import ready
+from claude_container.changes import ready, trees
 from claude_container.changes.paths import folders, is_of_git
 from claude_container.changes.taken import Refused, lines
+from claude_container.changes.trees import NOTHING, Change
 from claude_container.clone import folder as keeping
 from claude_container.clone.opened import SUBMODULE, Blocked, Entry, Opened, parts
 from claude_container.git import Repository
@@ -115,10 +116,10 @@ def _changes(
 ) -> tuple[Changes, tuple[str, ...], list[Conflict]]:
     """The paths that change, the repositories among them, and files that one took the place of."""
     changes, left = {}, []
-    for path, old, new in _difference(repository, base, head):
-        if new and new.mode == SUBMODULE:
-            left.append(path)
-        changes[path] = _plain(old), _plain(new)
+    for change in trees.changes(repository, base, head):
+        if change.new_mode == SUBMODULE:
+            left.append(change.path)
+        changes[change.path] = _both(change)
     lost = [p for p in left if changes[p][0] or any(up == p for q in changes for up in folders(q))]
     for path in left:
         if changes[path] == (None, None):
@@ -127,23 +128,11 @@ def _changes(
     return changes, tuple(left), [Conflict(path, why) for path in lost]
 
 
-def _plain(entry: Entry | None) -> Entry | None:
-    return None if entry and entry.mode == SUBMODULE else entry
-
-
-def _difference(
-    repository: Repository, old: str, new: str
-) -> Iterator[tuple[str, Entry | None, Entry | None]]:
-    words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev")
-    shown = repository.git(*words, old, new, "--", timeout=None).stdout
-    fields = os.fsdecode(shown).split("\0")
-    for row, path in zip(fields[::2], fields[1::2], strict=False):
-        modes_and_ids = row[1:].split(" ")
-        before, after = (
-            Entry(mode, id) if mode.strip("0") else None
-            for mode, id in zip(modes_and_ids[:2], modes_and_ids[2:4], strict=True)
-        )
-        yield path, before, after
+def _both(change: Change) -> tuple[Entry | None, Entry | None]:
+    """What was there and what is to be; a submodule is nothing."""
+    sides = ((change.old_mode, change.old), (change.new_mode, change.new))
+    old, new = (None if mode in (NOTHING, SUBMODULE) else Entry(mode, id) for mode, id in sides)
+    return old, new
 
 
 def _check_names(repository: Repository, base: str, head: str, changes: Changes) -> None:
@@ -204,10 +193,11 @@ def _three_way(
     tree, *paths = os.fsdecode(merged.stdout).rstrip("\0").split("\0")
     bad = {path for path in paths if path}
     rows = []
-    for path, old, new in _difference(repository, mine, tree):
+    for change in trees.changes(repository, mine, tree):
+        path = change.path
         if path in changes and path not in bad:
-            both = new not in (changes[path][1], changes[path][0])
-            rows.append(Row(path, old, new, merged=both))
+            old, new = _both(change)
+            rows.append(Row(path, old, new, merged=new not in changes[path]))
     return rows, [Conflict(path, _why(path, changes, here)) for path in sorted(bad)]
 
 
