@@ -196,7 +196,7 @@ def test_names_that_lead_elsewhere_are_refused(desk: Desk, name: str) -> None:
     """A fetch refuses most of them already; other trees come without one."""
     if name == "a\\..\\b":
         pytest.skip("a plain name here") if os.sep == "/" else None
-    blob = keeping.store(desk.repository, b"x")
+    blob = desk.repository.write_blob(b"x")
     inner = raw_tree(desk, "100644", "config", blob)
     for mode, id in (("40000", inner), ("100644", blob)):
         head = raw_tree(desk, mode, name, id)
@@ -204,7 +204,7 @@ def test_names_that_lead_elsewhere_are_refused(desk: Desk, name: str) -> None:
 
 
 def test_a_repository_made_in_the_session_cannot_come(desk: Desk) -> None:
-    link = keeping.commit(desk.repository, desk.tree({}), "inner", ("A", "a@b"))
+    link = desk.repository.commit_tree(desk.tree({}), "inner", ("A", "a@b"))
     inner = raw_tree(desk, "160000", "inner", link)
     planned = desk.merge(desk.tree({}), inner)
     assert (planned.rows, planned.left) == ((), ("inner",))
@@ -401,7 +401,7 @@ def test_what_cannot_be_read_is_named(desk: Desk) -> None:
 
 
 def entry(desk: Desk, content: str, mode: str = FILE) -> keeping.Entry:
-    return keeping.Entry(mode, keeping.store(desk.repository, content.encode()))
+    return keeping.Entry(mode, desk.repository.write_blob(content.encode()))
 
 
 def raw_tree(desk: Desk, mode: str, name: str, id: str) -> str:

@@ -54,9 +54,9 @@ def refs(repository: Repository, session: str) -> Refs:
 def left(repository: Repository, where: Refs) -> str | None:
     """What of the session's head is the host's: a commit, a tree, or None for a conflict."""
     pushed = where.pushed
-    if pushed is None or not trivial.is_ancestor(repository, pushed, where.head):
+    if pushed is None or not repository.is_ancestor(pushed, where.head):
         return where.base
-    if trivial.is_ancestor(repository, where.base, pushed):
+    if repository.is_ancestor(where.base, pushed):
         return pushed
     return trivial.automatic(repository, where.base, pushed)
 

@@ -141,7 +141,7 @@ def _here(repository: Repository) -> str | None:
 
 def _since(repository: Repository, where: own.Refs) -> str:
     pushed = where.pushed
-    return pushed if pushed and trivial.is_ancestor(repository, pushed, where.head) else where.base
+    return pushed if pushed and repository.is_ancestor(pushed, where.head) else where.base
 
 
 def _chosen(
@@ -162,7 +162,7 @@ def _how(
         base = _with_snapshot(repository, where, base)
     if not base.commits and base.snapshot is None:
         return base
-    if not options.squash and not trivial.is_ancestor(repository, where.base, where.head):
+    if not options.squash and not repository.is_ancestor(where.base, where.head):
         raise Refused(
             "this session rewrote what it began with, so its commits are not yours to tell apart",
             evidence=f"it began with {where.base[:10]}, which {where.head[:10]} does not build on",
@@ -193,7 +193,7 @@ def _how(
         )
         return replace(base, kind=SQUASH, commits=chosen, picks=(pick,))
     if options.merge:
-        if where.snapshot and not trivial.is_ancestor(repository, where.snapshot, base.before):
+        if where.snapshot and not repository.is_ancestor(where.snapshot, base.before):
             raise Refused(
                 "--merge would bring your own uncommitted work, which this session began with",
                 evidence=f"{where.snapshot[:10]} is its snapshot",

@@ -128,7 +128,7 @@ def review(
         pushed=where.pushed,
         left=left,
         time=figures.time,
-        rewritten=not trivial.is_ancestor(repository, where.base, where.head),
+        rewritten=not repository.is_ancestor(where.base, where.head),
         commits=tuple(_listed(repository, where, found, paths)),
         files=files,
         added=sum(file.added or 0 for file in files),

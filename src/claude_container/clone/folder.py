@@ -159,18 +159,6 @@ def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str], in
     return odd, nested, size
 
 
-def store(repository: Repository, content: bytes) -> str:
-    return repository.git("hash-object", "-w", "--no-filters", "--stdin", input=content).text
-
-
-def commit(repository: Repository, tree: str, message: str, who: tuple[str, str], *on: str) -> str:
-    """A commit of a tree on top of others; nothing refers to it yet."""
-    env = {f"GIT_{role}_NAME": who[0] for role in ("AUTHOR", "COMMITTER")}
-    env |= {f"GIT_{role}_EMAIL": who[1] for role in ("AUTHOR", "COMMITTER")}
-    words = [word for parent in on for word in ("-p", parent)]
-    return repository.git("commit-tree", tree, *words, "-m", message, env=env).text
-
-
 @contextlib.contextmanager
 def index(repository: Repository, start: str | None = None) -> Iterator[Mapping[str, str | None]]:
     """The environment in which git has an index of its own, empty or with a tree in it."""

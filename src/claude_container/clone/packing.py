@@ -13,9 +13,7 @@ from claude_container.clone.luggage import GitFolder
 from claude_container.clone.snapshot import Uncommitted
 from claude_container.clone.submodules import Submodule, checked_out
 from claude_container.errors import ClaudeContainerError, UsageError
-from claude_container.git import Repository
-
-IDENTITY = ("Claude", "claude@container")
+from claude_container.git import CLAUDE, Repository
 
 
 class CannotCreate(ClaudeContainerError):
@@ -31,7 +29,7 @@ class Wanted:
     depth: int | None = None
     include: tuple[str, ...] = ()
     as_stored: bool = False
-    identity: tuple[str, str] = IDENTITY
+    identity: tuple[str, str] = CLAUDE
 
 
 @dataclass(frozen=True)

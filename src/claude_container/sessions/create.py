@@ -77,7 +77,7 @@ def create_of_folder(
     try:
         with _temporary() as temporary:
             taken = folder.take(repository, directory, most)
-            commit = folder.commit(repository, taken.tree, f"{directory.name}, as it was", identity)
+            commit = repository.commit_tree(taken.tree, f"{directory.name}, as it was", identity)
             planned = packing.of_folder(repository, commit, identity)
             entries = list(planned.entries(temporary))
             _make(engine, repository, name, planned, entries, progress, image, id, directory)

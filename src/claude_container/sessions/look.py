@@ -104,11 +104,8 @@ def keep(repository: Repository, session: Session, seen: Figures) -> Figures:
 def _set(repository: Repository, session: Session, new: dict[str, str | None]) -> None:
     """Set refs, all or none, unless the session was deleted meanwhile. Raises Unfit."""
     base = our_ref(session.name, "base")
-    lines = [f"verify {base} {repository.refs(base).get(base, 'x')}\n"]
-    for name, id in new.items():
-        lines.append(f"delete {name}\n" if id is None else f"update {name} {id}\n")
     try:
-        repository.git("update-ref", "--stdin", input="".join(lines).encode())
+        repository.update_refs(new, old={base: repository.refs(base).get(base, "gone")})
     except ProcessError as error:
         if repository.refs(base):
             raise

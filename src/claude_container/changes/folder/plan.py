@@ -19,10 +19,9 @@ from claude_container.changes.taken import Refused, lines
 from claude_container.changes.trees import NOTHING, Change
 from claude_container.clone import folder as keeping
 from claude_container.clone.opened import SUBMODULE, Blocked, Entry, Opened, parts
-from claude_container.git import Repository
+from claude_container.git import OURS, Repository
 from claude_container.terminal import visible
 
-WHO = ("claude-container", "claude@container")
 # git's own, whatever the user has set for merges: nobody is there to be asked.
 _MERGING = ("-c", "merge.directoryRenames=false", "-c", "merge.renames=true")
 
@@ -92,7 +91,7 @@ def plan(folder: Path, repository: Repository, base: str, head: str) -> Plan:
         if own:
             for path in own:
                 if here[path]:
-                    keeping.store(repository, place.content(path))
+                    repository.write_blob(place.content(path))
             rows, unmerged = _three_way(repository, base, changes, here, done)
             conflicts += unmerged
         else:
@@ -177,11 +176,10 @@ def _three_way(
     # What is there already is no question any more, on any side.
     settled = {path: changes[path][1] for path in done}
     theirs = {path: new for path, (_, new) in changes.items()}
-    root = keeping.commit(repository, keeping.tree(repository, settled, base), "-", WHO)
+    root = repository.commit_tree(keeping.tree(repository, settled, base), "-", OURS)
     mine = keeping.tree(repository, here, base)
-    ours = keeping.commit(repository, mine, "-", WHO, root)
-    theirs_tree = keeping.tree(repository, theirs, base)
-    others = keeping.commit(repository, theirs_tree, "-", WHO, root)
+    ours = repository.commit_tree(mine, "-", OURS, root)
+    others = repository.commit_tree(keeping.tree(repository, theirs, base), "-", OURS, root)
     words = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages")
     merged = repository.git(*_MERGING, *words, ours, others, check=False, timeout=None)
     if merged.code not in (0, 1):
