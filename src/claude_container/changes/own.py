@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from claude_container.changes import patches, trivial
+from claude_container.changes import automerge, patches
 from claude_container.changes.commits import Commit, log
 from claude_container.changes.taken import Refused, lines, read
 from claude_container.git import Repository
@@ -58,7 +58,7 @@ def left(repository: Repository, where: Refs) -> str | None:
         return where.base
     if repository.is_ancestor(where.base, pushed):
         return pushed
-    return trivial.automatic(repository, where.base, pushed)
+    return automerge.automatic(repository, where.base, pushed)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def remaining(
     if not found.new:
         return []
     hosts = [*known, *([where.pushed] if where.pushed else [])]
-    new, _ = trivial.split(repository, found.new, hosts)
+    new, _ = automerge.split(repository, found.new, hosts)
     reached = ("--not", "--branches", "--remotes", "--tags")
     lost = set(repository.git("rev-list", *(tips or [where.head]), *reached).text.split())
     return [commit for commit in new if commit.id in lost]

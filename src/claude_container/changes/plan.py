@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from claude_container.changes import own, ready, squash, target, trivial
+from claude_container.changes import automerge, own, ready, squash, target
 from claude_container.changes.commits import Commit
 from claude_container.changes.taken import Pick, Record, Refused, lines, read, settle
 from claude_container.clone import snapshot
@@ -179,7 +179,7 @@ def _how(
             "--with-snapshot is for all of a session that builds on the snapshot",
             hint="leave it out: the session's commits are then replayed",
         )
-    kept, _ = trivial.split(repository, base.commits, _hosts(where, base))
+    kept, _ = automerge.split(repository, base.commits, _hosts(where, base))
     if not kept and not options.merge:
         return replace(base, commits=())
     if options.squash:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from claude_container.changes import own, risks, taken, trivial
+from claude_container.changes import automerge, own, risks, taken
 from claude_container.changes.commits import log
 from claude_container.changes.figures import Figures
 from claude_container.changes.risks import Risk
@@ -158,7 +158,7 @@ def _listed(
     repository: Repository, where: own.Refs, found: own.Sorted, paths: Sequence[str]
 ) -> Iterator[Listed]:
     hosts = [id for id in (repository.head, where.pushed) if id]
-    _, merges = trivial.split(repository, found.new, hosts)
+    _, merges = automerge.split(repository, found.new, hosts)
     host = {commit.id for commit in merges}
     shown = found.own
     if paths:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from claude_container.changes.automerge import automatic
 from claude_container.changes.commits import Commit, log
 from claude_container.changes.own import Refs, Sorted
 from claude_container.changes.taken import Pick, Record, Refused, lines
-from claude_container.changes.trivial import automatic
 from claude_container.git import Repository
 from claude_container.terminal import visible
 

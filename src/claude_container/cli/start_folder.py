@@ -9,7 +9,7 @@ from typing import Any
 from claude_container import git, host
 from claude_container.cli import launch, session, settings, table
 from claude_container.cli.main import Call
-from claude_container.clone.folder import Taken
+from claude_container.clone.plain import Taken
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from claude_container import __version__, archive, host, images
 from claude_container.archive import Entry
-from claude_container.clone import folder, packing
-from claude_container.clone.folder import Taken
+from claude_container.clone import packing, plain
 from claude_container.clone.packing import CannotCreate, Created, Plan, Wanted
+from claude_container.clone.plain import Taken
 from claude_container.engines.base import (
     ContainerSpec,
     Engine,
@@ -73,10 +73,10 @@ def create_of_folder(
     repository of ours. Raises as create() does, and TooLarge for more than `most` bytes.
     """
     id = os.urandom(16).hex()
-    repository = folder.scratch(known.scratch(name, id), directory)
+    repository = plain.scratch(known.scratch(name, id), directory)
     try:
         with _temporary() as temporary:
-            taken = folder.take(repository, directory, most)
+            taken = plain.take(repository, directory, most)
             commit = repository.commit_tree(taken.tree, f"{directory.name}, as it was", identity)
             planned = packing.of_folder(repository, commit, identity)
             entries = list(planned.entries(temporary))

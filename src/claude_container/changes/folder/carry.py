@@ -13,9 +13,9 @@ from claude_container import host
 from claude_container.changes.folder.plan import Plan, Row
 from claude_container.changes.paths import folders
 from claude_container.changes.taken import Refused, lines
-from claude_container.clone import folder as keeping
-from claude_container.clone.folder import STAGING
+from claude_container.clone import index
 from claude_container.clone.opened import LINK, PROGRAM, Blocked, Opened
+from claude_container.clone.plain import STAGING
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import git
 from claude_container.interrupts import held_back
@@ -84,8 +84,8 @@ def _staging(place: Opened) -> Iterator[Opened]:
 def _prepare(place: Opened, staging: Opened, plan: Plan) -> None:
     """Write the new files, numbered, with the modes and owners that they are to have."""
     wanted = {str(at): row.new for at, row in enumerate(plan.rows) if row.new and not _is_mode(row)}
-    tree = keeping.tree(plan.repository, wanted)
-    with keeping.index(plan.repository, tree) as env:
+    tree = index.tree(plan.repository, wanted)
+    with index.temporary(plan.repository, tree) as env:
         try:
             git(
                 *(f"--git-dir={plan.repository.git_dir}", f"--work-tree={staging.path}"),

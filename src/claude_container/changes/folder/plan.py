@@ -17,7 +17,7 @@ from claude_container.changes import ready, trees
 from claude_container.changes.paths import folders, is_of_git
 from claude_container.changes.taken import Refused, lines
 from claude_container.changes.trees import NOTHING, Change
-from claude_container.clone import folder as keeping
+from claude_container.clone import index
 from claude_container.clone.opened import SUBMODULE, Blocked, Entry, Opened, parts
 from claude_container.git import OURS, Repository
 from claude_container.terminal import visible
@@ -74,7 +74,7 @@ class Plan:
 def plan(folder: Path, repository: Repository, base: str, head: str) -> Plan:
     """What it takes to bring what changed from base to head (commits or trees) into a folder.
 
-    `repository` has both, and was made by clone.folder.scratch(); what the folder has of its
+    `repository` has both, and was made by clone.plain.scratch(); what the folder has of its
     own is stored in it. Raises Refused for paths that no folder may be given.
     """
     changes, left, conflicts = _changes(repository, base, head)
@@ -176,10 +176,10 @@ def _three_way(
     # What is there already is no question any more, on any side.
     settled = {path: changes[path][1] for path in done}
     theirs = {path: new for path, (_, new) in changes.items()}
-    root = repository.commit_tree(keeping.tree(repository, settled, base), "-", OURS)
-    mine = keeping.tree(repository, here, base)
+    root = repository.commit_tree(index.tree(repository, settled, base), "-", OURS)
+    mine = index.tree(repository, here, base)
     ours = repository.commit_tree(mine, "-", OURS, root)
-    others = repository.commit_tree(keeping.tree(repository, theirs, base), "-", OURS, root)
+    others = repository.commit_tree(index.tree(repository, theirs, base), "-", OURS, root)
     words = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages")
     merged = repository.git(*_MERGING, *words, ours, others, check=False, timeout=None)
     if merged.code not in (0, 1):
