@@ -166,8 +166,15 @@ def _listed(
     known = (("there", found.there), ("taken", found.taken), ("equal", found.equal), ("host", host))
     for commit in reversed(shown):
         how = next((how for how, ids in known if commit.id in ids), "")
-        text = (commit.author, commit.email, commit.time, commit.subject)
-        yield Listed(commit.id, commit.parents, *text, how)
+        yield Listed(
+            id=commit.id,
+            parents=commit.parents,
+            author=commit.author,
+            email=commit.email,
+            time=commit.time,
+            subject=commit.subject,
+            known=how,
+        )
 
 
 def net(repository: Repository, old: str, new: str, paths: Sequence[str]) -> tuple[File, ...]:

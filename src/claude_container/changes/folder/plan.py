@@ -98,15 +98,16 @@ def plan(folder: Path, repository: Repository, base: str, head: str) -> Plan:
             rows = [Row(path, *changes[path]) for path in here if path not in done]
         conflicts += _in_the_way(place, rows)
     bad = {conflict.path for conflict in conflicts}
+    rows = sorted((row for row in rows if row.path not in bad), key=lambda row: row.path)
     return Plan(
-        folder,
-        repository,
-        base,
-        head,
-        tuple(row for row in sorted(rows, key=lambda row: row.path) if row.path not in bad),
-        tuple(sorted(dict.fromkeys(conflicts), key=lambda conflict: conflict.path)),
-        len(done),
-        left,
+        folder=folder,
+        repository=repository,
+        base=base,
+        head=head,
+        rows=tuple(rows),
+        conflicts=tuple(sorted(dict.fromkeys(conflicts), key=lambda conflict: conflict.path)),
+        already=len(done),
+        left=left,
     )
 
 
