@@ -40,6 +40,7 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
+        """Whether nothing is left for the user to end."""
         return not self.commands
 
 

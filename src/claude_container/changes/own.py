@@ -72,6 +72,7 @@ class Sorted:
 
     @property
     def new(self) -> tuple[Commit, ...]:
+        """Those of which nothing is known."""
         known = self.there | self.taken | self.equal
         return tuple(commit for commit in self.own if commit.id not in known)
 
@@ -121,6 +122,7 @@ def remaining(
 
     Those that no head, remote or tag of the user's reaches, that were not taken, and
     whose change is on none of the branches. Our own refs hold nothing. Changes nothing.
+    Raises Refused if there is no such session here.
     """
     where = refs(repository, session)
     record = read(repository, session)

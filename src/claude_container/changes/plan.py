@@ -70,6 +70,7 @@ class Plan:
 
     @property
     def branch_name(self) -> str:
+        """The branch, as users call it."""
         return self.branch.removeprefix("refs/heads/")
 
     @property

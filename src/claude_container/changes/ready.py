@@ -76,6 +76,7 @@ class Work:
 
 
 def work(repository: Repository) -> Work:
+    """Look at the working tree without touching the index. Raises ProcessError."""
     shown = repository.git(
         "--no-optional-locks",
         "status",

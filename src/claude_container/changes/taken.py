@@ -66,6 +66,7 @@ class Record:
 
     @property
     def taken(self) -> frozenset[str]:
+        """The ids of the session's commits that this merge or one before it brought."""
         return frozenset(self.earlier + self.brought)
 
 
@@ -99,7 +100,7 @@ def write(repository: Repository, session: str, record: Record, *, old: str | No
 
 
 def make(repository: Repository, session: str, record: Record) -> Record:
-    """Store a record, to which nothing refers yet."""
+    """Store a record, to which nothing refers yet; return it with its id."""
     record = dataclasses.replace(record, time=int(time.time()))
     data = dataclasses.asdict(record)
     del data["id"]

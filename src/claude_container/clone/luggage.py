@@ -44,7 +44,10 @@ class GitFolder:
     submodules: tuple[str, ...] = ()
 
     def entries(self, prefix: str, folder: Path) -> Iterator[Entry]:
-        """Make the pack in `folder`, an empty one; then what belongs into the tar."""
+        """Make the pack in `folder`, an empty one; then what belongs into the tar.
+
+        Raises ClaudeContainerError for a history that git cannot pack.
+        """
         wanted = "".join(f"--shallow {id}\n" for id in self.shallow) + f"{self.commit}\n"
         # A new search for deltas would take longer than what it saves on one machine.
         # core.fsync: a file that is gone in a moment need not reach the disk.
