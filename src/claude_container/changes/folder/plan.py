@@ -222,7 +222,7 @@ def _in_the_way(place: Opened, rows: Iterable[Row]) -> Iterator[Conflict]:
         return told is not None and not stat.S_ISDIR(told.st_mode)
 
     for row in rows:
-        above = list(folders(row.path))[::-1]
+        above = list(folders(row.path))[::-1]  # what stands outermost is told
         try:
             if row.new is None:
                 if up := next(filter(is_repository, above), None):
