@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from claude_container.changes import folder as folders
 from claude_container.changes.folder import Plan
 from claude_container.changes.taken import Refused
-from claude_container.clone import folder as keeping
+from claude_container.clone import plain
 from claude_container.git import Repository
 from tests.histories import run
 from tests.trees import Content, held
@@ -33,7 +33,7 @@ class Desk:
     def __init__(self, above: Path) -> None:
         self.folder = above / "folder"
         self.folder.mkdir(parents=True)
-        self.repository: Repository = keeping.scratch(above / "scratch", self.folder)
+        self.repository: Repository = plain.scratch(above / "scratch", self.folder)
 
     def write(self, path: str, content: str | None, *, mode: int | None = None) -> None:
         put(self.folder, path, content)
@@ -45,7 +45,7 @@ class Desk:
         with tempfile.TemporaryDirectory() as made:
             for path, content in files.items():
                 put(Path(made), path, content)
-            return keeping.take(self.repository, Path(made)).tree
+            return plain.take(self.repository, Path(made)).tree
 
     def lay(self, files: Files) -> None:
         for path, content in files.items():
@@ -232,5 +232,5 @@ def left_over(desk: Desk) -> list[str]:
     return [
         root
         for root, inner, files in os.walk(desk.folder)
-        if (root != str(desk.folder) and not inner and not files) or keeping.STAGING in root
+        if (root != str(desk.folder) and not inner and not files) or plain.STAGING in root
     ]

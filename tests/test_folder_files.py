@@ -16,7 +16,8 @@ import pytest
 from claude_container.changes import folder as folders
 from claude_container.changes.folder import Incomplete, carry
 from claude_container.changes.taken import Refused
-from claude_container.clone import folder as keeping
+from claude_container.clone import index, plain
+from claude_container.clone.opened import Entry
 from tests.test_folder import Desk, Files, put
 from tests.trees import FILE, LINK, PROGRAM, untouched
 
@@ -58,7 +59,7 @@ def test_a_file_keeps_its_mode(desk: Desk, mode: int) -> None:
 def test_only_that_a_file_can_be_run_changes(desk: Desk) -> None:
     desk.write("a", "1\n", mode=0o640)
     inode = (desk.folder / "a").stat().st_ino
-    program = keeping.tree(desk.repository, {"a": entry(desk, "1\n", "100755")})
+    program = index.tree(desk.repository, {"a": entry(desk, "1\n", "100755")})
     planned = desk.merge(desk.tree({"a": "1\n"}), program)
     assert [row.how for row in planned.rows] == ["mode"]
     told = (desk.folder / "a").stat()
@@ -196,14 +197,15 @@ def test_names_that_lead_elsewhere_are_refused(desk: Desk, name: str) -> None:
     """A fetch refuses most of them already; other trees come without one."""
     if name == "a\\..\\b":
         pytest.skip("a plain name here") if os.sep == "/" else None
-    blob = keeping.store(desk.repository, b"x")
+    blob = desk.repository.write_blob(b"x")
     inner = raw_tree(desk, "100644", "config", blob)
-    head = raw_tree(desk, "40000", name, inner)
-    assert "may lie in no folder" in refused(desk, desk.tree({}), head)
+    for mode, id in (("40000", inner), ("100644", blob)):
+        head = raw_tree(desk, mode, name, id)
+        assert "may lie in no folder" in refused(desk, desk.tree({}), head)
 
 
 def test_a_repository_made_in_the_session_cannot_come(desk: Desk) -> None:
-    link = keeping.commit(desk.repository, desk.tree({}), "inner", ("A", "a@b"))
+    link = desk.repository.commit_tree(desk.tree({}), "inner", ("A", "a@b"))
     inner = raw_tree(desk, "160000", "inner", link)
     planned = desk.merge(desk.tree({}), inner)
     assert (planned.rows, planned.left) == ((), ("inner",))
@@ -285,7 +287,7 @@ def test_what_is_cut_short_says_so_and_is_completed(
     now = desk.held()
     for path in {*now, *before}:
         assert now.get(path) in (before.get(path), desk.content(head).get(path))
-    assert not list(desk.folder.glob(f"{keeping.STAGING}*"))
+    assert not list(desk.folder.glob(f"{plain.STAGING}*"))
     desk.merge(base, head)
     assert desk.held() == desk.content(head)
 
@@ -293,7 +295,7 @@ def test_what_is_cut_short_says_so_and_is_completed(
 def test_what_a_killed_merge_prepared_is_removed_by_the_next(desk: Desk) -> None:
     told = "from claude_container import host; print(host.launcher_word())"
     ended = subprocess.check_output([sys.executable, "-c", told], text=True).strip()
-    left = desk.folder / f"{keeping.STAGING}{ended}"
+    left = desk.folder / f"{plain.STAGING}{ended}"
     left.mkdir()
     (left / "0").write_text("x")
     desk.merge(desk.tree({}), desk.tree({"a": "1\n"}))
@@ -340,8 +342,8 @@ def test_what_a_folder_holds_decides_nothing(desk: Desk, home: Path, tmp_path: P
     (tmp_path / "later" / "a").write_bytes(odd + b"z\n")
     (tmp_path / "later" / "b").write_bytes(odd)
     with untouched(desk.folder):
-        base = keeping.take(desk.repository, desk.folder).tree
-    head = keeping.take(desk.repository, tmp_path / "later").tree
+        base = plain.take(desk.repository, desk.folder).tree
+    head = plain.take(desk.repository, tmp_path / "later").tree
     assert desk.content(base)["a"] == (FILE, odd)
     (desk.folder / "a").write_bytes(b"mine\n" + odd)
     assert desk.merge(base, head).rows[0].merged
@@ -379,7 +381,7 @@ def test_what_does_not_come_along_is_named(
     special(desk.folder, "pipe", monkeypatch)
     special(desk.folder, "socket", monkeypatch)
     with untouched(desk.folder):
-        taken = keeping.take(desk.repository, desk.folder)
+        taken = plain.take(desk.repository, desk.folder)
     content = desk.content(taken.tree)
     assert sorted(content) == sorted([".gitignore", 'quote"d', '"q"', "line\nbreak", "ünï"])
     assert content["line\nbreak"] == (FILE, b"3\n") and content['"q"'] == (FILE, b"2\n")
@@ -394,13 +396,13 @@ def test_what_cannot_be_read_is_named(desk: Desk) -> None:
     desk.write("a", "1\n", mode=0)
     desk.lay({"d/x": "1\n"})
     (desk.folder / "d").chmod(0)
-    taken = keeping.take(desk.repository, desk.folder)
+    taken = plain.take(desk.repository, desk.folder)
     (desk.folder / "d").chmod(0o755)
     assert [row.split(" ")[0] for row in taken.odd] == ["a", "d"]
 
 
-def entry(desk: Desk, content: str, mode: str = FILE) -> keeping.Entry:
-    return keeping.Entry(mode, keeping.store(desk.repository, content.encode()))
+def entry(desk: Desk, content: str, mode: str = FILE) -> Entry:
+    return Entry(mode, desk.repository.write_blob(content.encode()))
 
 
 def raw_tree(desk: Desk, mode: str, name: str, id: str) -> str:

@@ -9,7 +9,6 @@ import pytest
 from claude_container.changes import folder as folders
 from claude_container.changes.folder import Incomplete, carry, record
 from claude_container.changes.taken import Refused
-from claude_container.clone import folder as keeping
 from claude_container.refs import our_ref
 from tests.test_folder import Desk, Files
 
@@ -50,7 +49,7 @@ class Session(Desk):
         return len(record.remaining(self.repository, NAME, self.folder))
 
     def _commit(self, files: Files, *on: str) -> str:
-        return keeping.commit(self.repository, self.tree(files), "x", ("A", "a@b"), *on)
+        return self.repository.commit_tree(self.tree(files), "x", ("A", "a@b"), *on)
 
     def _set(self, **refs: str) -> None:
         self.repository.update_refs({our_ref(NAME, name): id for name, id in refs.items()})

@@ -15,6 +15,7 @@ from claude_container.changes import plan as planning
 from claude_container.changes.own import remaining
 from claude_container.changes.taken import Refused
 from claude_container.errors import ClaudeContainerError
+from claude_container.process import ProcessError
 from claude_container.refs import our_ref
 from tests.histories import IDENTITY, NAME, Lab, subjects
 from tests.test_merge import refused, state
@@ -464,6 +465,20 @@ def test_a_replay_that_git_never_ended_is_under_way_and_can_be_undone(lab: Lab) 
     assert refused(lab).evidence.splitlines() == list(outcome.commands)
     lab.undo()
     assert lab.host.id() != before
+
+
+def test_refs_move_all_or_none_and_only_from_where_they_were_seen(lab: Lab) -> None:
+    here, one, a, b = lab.repository, lab.base, "refs/test/a", "refs/test/b"
+    here.update_refs({a: one}, old={a: None})
+    elsewhere: list[dict[str, str | None]] = [{b: one}, {a: "1" * 40}, {"refs/test/c": one}]
+    for old in elsewhere:
+        with pytest.raises(ProcessError):
+            here.update_refs({b: one, a: None}, old=old)
+    assert here.refs("refs/test") == {a: one}
+    with pytest.raises(ProcessError):
+        here.update_refs({a: one}, old={a: None})
+    here.update_refs({b: one, a: None}, old={a: one, b: None})
+    assert here.refs("refs/test") == {b: one}
 
 
 def test_two_merges_at_once_end_in_a_clear_message(lab: Lab) -> None:

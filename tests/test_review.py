@@ -13,7 +13,7 @@ from typing import Any
 import click
 import pytest
 
-from claude_container.changes import trivial
+from claude_container.changes import automerge
 from claude_container.changes.figures import Figures, Other
 from claude_container.changes.review import File, Review, review
 from claude_container.changes.taken import Refused
@@ -195,7 +195,7 @@ def test_a_git_before_merge_tree_counts_the_same_way(
     lab.host.git("stash", "--quiet")
     lab.host.commit("mine", new="x\n")
     lab.push()
-    monkeypatch.setattr(trivial, "automatic", old_git)
+    monkeypatch.setattr(automerge, "automatic", old_git)
     found = reviewed(lab)
     assert (found.left, counts(found)) == (None, {"b.txt": (1, 0)})
 

@@ -96,7 +96,7 @@ def test_plain_work_has_no_risk(host: Host) -> None:
         *("scripts/post-checkout.sh", ".pre-commit-config.yaml", "lefthook.yml", ".lefthook.toml"),
         *(".claude/settings.json", ".claude/settings.local.json", "a/.claude/hooks/x.sh"),
         *(".mcp.json", "sub/.mcp.json", ".CLAUDE/Settings.json", ".lfsconfig"),
-        ".hu\u200csky/pre-commit",  # HFS+ leaves away what does not show
+        ".hu\u200csky/pre-commit",  # HFS+ omits what does not show
     ],
 )
 def test_what_runs_by_itself_needs_a_yes_and_its_removal_none(host: Host, path: str) -> None:

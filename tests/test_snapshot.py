@@ -455,8 +455,7 @@ def test_ignored_files_come_when_they_are_named(repo: Path) -> None:
     assert included(repo, "build/") == ["build/a", "build/b/c"]
     assert included(repo, "*.key", "!z.key", "not-ignored") == ["d/y.key", "x.key"]
     assert included(repo, "/link") == ["link"]
-    (repo / ".worktreeinclude").write_bytes(b"# these\r\n.env*\r\n!.env.local\r\n")
-    assert included(repo, "/x.key") == [".env", "x.key"]
+    assert included(repo, "# these", ".env*", "!.env.local", "/x.key") == [".env", "x.key"]
 
 
 def test_an_ignored_repository_comes_whole(repo: Path) -> None:
@@ -470,9 +469,9 @@ def test_an_ignored_repository_comes_whole(repo: Path) -> None:
 
 
 def test_only_what_came_whole_or_in_part_counts_as_come(repo: Path) -> None:
-    write(repo, {".gitignore": "*.key\nnode_modules/\nsecrets/\n", ".worktreeinclude": "secrets/"})
+    write(repo, {".gitignore": "*.key\nnode_modules/\nsecrets/\n"})
     write(repo, dict.fromkeys(["a.key", "node_modules/x", "secrets/1", "secrets/2"], "x"))
-    created = packing.plan(found(repo), "fix", Wanted()).created
+    created = packing.plan(found(repo), "fix", Wanted(include=("secrets/",))).created
     assert (created.included, created.left) == (2, 2)
 
 

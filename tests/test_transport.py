@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from claude_container import git
-from claude_container.changes import spread
+from claude_container.changes import trees
 from claude_container.engines.base import EngineError
 from claude_container.images import DEFAULT
 from claude_container.remote_helper import _Progress
@@ -239,8 +239,8 @@ def test_a_few_trees_that_stand_for_billions_of_paths_are_counted(
     )
     repository = git.find(folder)
     assert repository
-    assert spread.most_paths(repository, made.stdout) > 5_000_000
-    assert spread.most_paths(repository, b"HEAD~1\n") == 2
+    assert trees.most_paths(repository, made.stdout) > 5_000_000
+    assert trees.most_paths(repository, b"HEAD~1\n") == 2
 
 
 # explained()

@@ -21,6 +21,9 @@ _KEPT = {
     *(f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")),
     *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"),
 }
+# (name, email): of commits in a session, unless the user names somebody; and of our own notes.
+CLAUDE = ("Claude", "claude@container")
+OURS = ("claude-container", "claude@container")
 HELPER = "git-remote-claude-container"
 # No hook runs: what comes out of a session may lie where core.hooksPath points.
 _ALWAYS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
@@ -154,17 +157,50 @@ class Repository:
         rows = (line.split(" ", 1) for line in shown.text.splitlines())
         return {name: id for id, name in rows}
 
-    def update_refs(self, new: Mapping[str, str | None], *, message: str = "") -> None:
-        """Set refs (None: delete them), all of them or none. Raises ProcessError."""
-        lines = [
-            f"delete {name}\n" if id is None else f"update {name} {id}\n"
-            for name, id in new.items()
-        ]
+    def update_refs(
+        self,
+        new: Mapping[str, str | None],
+        *,
+        old: Mapping[str, str | None] | None = None,
+        message: str = "",
+    ) -> None:
+        """Set refs (None: delete them), all of them or none, with a message for their reflogs.
+
+        Only where each of those in `old`, to be set or not, is at that (None: where it is
+        not there). Raises ProcessError.
+        """
+        old = old or {}
+        lines = [f"verify {name} {id}\n" for name, id in old.items() if name not in new]
+        for name, id in new.items():
+            at = old.get(name)
+            verb = "delete" if id is None else "create" if name in old and at is None else "update"
+            lines.append(" ".join(filter(None, (verb, name, id, at))) + "\n")
         reason = ["-m", message] if message else []
         self.git("update-ref", *reason, "--stdin", input="".join(lines).encode())
 
     def write_blob(self, content: bytes) -> str:
+        """The id of a blob with this content, to which nothing refers yet. Raises ProcessError."""
         return self.git("hash-object", "-w", "--stdin", input=content).text
+
+    def commit_tree(
+        self, tree: str, message: str, who: tuple[str, str], *parents: str, date: str | None = None
+    ) -> str:
+        """The id of a commit of a tree on top of others, to which nothing refers yet.
+
+        By `who`, (name, email), now or at a `date` as in "@SECONDS +0000". Raises ProcessError.
+        """
+        named = {"NAME": who[0], "EMAIL": who[1], "DATE": date}
+        roles = ("AUTHOR", "COMMITTER")
+        return self.git(
+            *("commit-tree", tree, *(word for id in parents for word in ("-p", id))),
+            # Not as a word: it can be longer than a command line may be.
+            input=(message if message.endswith("\n") else f"{message}\n").encode(errors="replace"),
+            env={f"GIT_{role}_{what}": named[what] for role in roles for what in named},
+        ).text
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether a commit is another, or among those that it builds on."""
+        return self.git("merge-base", "--is-ancestor", old, new, check=False).code == 0
 
 
 def find(folder: Path) -> Repository | None:

@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 
 from claude_container.changes.plan import FAST_FORWARD, MERGE, NOTHING, Plan
-from claude_container.git import Repository
-
-_WHO = {
-    f"GIT_{role}_{what}": "nobody" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-}
+from claude_container.git import OURS, Repository
 
 
 def conflicts(repository: Repository, planned: Plan) -> tuple[str, ...] | None:
@@ -28,14 +24,11 @@ def conflicts(repository: Repository, planned: Plan) -> tuple[str, ...] | None:
     if begun is None or set(row) != {pick.id for pick in planned.picks[1:]}:
         return None
     # git 2.39 finds the common ancestor by itself only, so it gets one to find.
-    root = _commit(repository, begun)
-    ours, theirs = (_commit(repository, id, "-p", root) for id in (planned.before, last))
+    root = repository.commit_tree(f"{begun}^{{tree}}", "-", OURS)
+    ours, theirs = (
+        repository.commit_tree(f"{id}^{{tree}}", "-", OURS, root) for id in (planned.before, last)
+    )
     return _merged(repository, ours, theirs)
-
-
-def _commit(repository: Repository, revision: str, *parent: str) -> str:
-    tree = f"{revision}^{{tree}}"
-    return repository.git("commit-tree", tree, *parent, "-m", "-", env=_WHO).text
 
 
 def _merged(repository: Repository, ours: str, theirs: str) -> tuple[str, ...] | None:

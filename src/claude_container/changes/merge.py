@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from claude_container.changes import aside, ready, taken, undo
+from claude_container.changes import ready, taken, undo, worktree
 from claude_container.changes.commits import Commit
 from claude_container.changes.plan import FAST_FORWARD, MERGE, NOTHING, Plan, check
 from claude_container.changes.taken import DONE, STARTED, Pick, Record, Refused, lines
@@ -40,6 +40,7 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
+        """Whether nothing is left for the user to end."""
         return not self.commands
 
 
@@ -211,12 +212,12 @@ def _stopped(
 
 def _aside(repository: Repository, planned: Plan) -> tuple[str, int]:
     """Replay or merge on a branch that no working tree shows: its new tip, and what was dropped."""
-    with aside.worktree(repository, planned.session, planned.before) as here:
+    with worktree.empty(repository, planned.session, planned.before) as here:
         dropped = 0
         if planned.kind == MERGE:
-            ran = _merge(here, planned, aside.SPARSE)
+            ran = _merge(here, planned, worktree.SPARSE)
         else:
-            ran, dropped = _pick(here, planned.picks, aside.SPARSE)
+            ran, dropped = _pick(here, planned.picks, worktree.SPARSE)
         if ran.code != 0:
             raise _failed(planned, ran, _conflicts(here, ran))
         return here.git("rev-parse", "HEAD").text, dropped

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from claude_container.changes.paths import fold, folders
 from claude_container.git import Repository
 
 # Values that are one path, which may hold blanks and may be a folder.
@@ -22,7 +22,7 @@ _MOST = 1 << 16  # bytes that are read of a hook, and hooks that are read
 
 @dataclass(frozen=True)
 class Named:
-    """Paths in the tree, folded (see `fold`), and what of the user's names each.
+    """Paths in the tree, folded (paths.fold), and what of the user's names each.
 
     `drivers` are the (attribute, name) that the user's configuration gives a
     program, such as ("filter", "lfs").
@@ -41,27 +41,13 @@ class Named:
         return next((self.folders[up] for up in folders(path) if up in self.folders), None)
 
     def add(self, path: str, who: str, *, folder: bool) -> None:
+        """Note that `who` names a path, and with `folder` all that is in it."""
         path = fold(path)
         self.files.setdefault(path, who)
         if folder:
             self.folders.setdefault(path, who)
         for up in folders(path):
             self.above.setdefault(up, who)
-
-
-def fold(path: str) -> str:
-    """The path as a file system may see it that ignores case, composition or what does not show."""
-    if path.isascii():
-        return path.lower()
-    shown = (character for character in path if unicodedata.category(character) != "Cf")
-    return unicodedata.normalize("NFC", "".join(shown).casefold())
-
-
-def folders(path: str) -> Iterator[str]:
-    """The folders that a path is in, the innermost first."""
-    while (cut := path.rfind("/")) > 0:
-        path = path[:cut]
-        yield path
 
 
 def find(repository: Repository) -> Named:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from claude_container.changes import patches, trivial
+from claude_container.changes import automerge, patches
 from claude_container.changes.commits import Commit, log
 from claude_container.changes.taken import Refused, lines, read
 from claude_container.git import Repository
@@ -54,11 +54,11 @@ def refs(repository: Repository, session: str) -> Refs:
 def left(repository: Repository, where: Refs) -> str | None:
     """What of the session's head is the host's: a commit, a tree, or None for a conflict."""
     pushed = where.pushed
-    if pushed is None or not trivial.is_ancestor(repository, pushed, where.head):
+    if pushed is None or not repository.is_ancestor(pushed, where.head):
         return where.base
-    if trivial.is_ancestor(repository, where.base, pushed):
+    if repository.is_ancestor(where.base, pushed):
         return pushed
-    return trivial.automatic(repository, where.base, pushed)
+    return automerge.automatic(repository, where.base, pushed)
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Sorted:
 
     @property
     def new(self) -> tuple[Commit, ...]:
+        """Those of which nothing is known."""
         known = self.there | self.taken | self.equal
         return tuple(commit for commit in self.own if commit.id not in known)
 
@@ -121,6 +122,7 @@ def remaining(
 
     Those that no head, remote or tag of the user's reaches, that were not taken, and
     whose change is on none of the branches. Our own refs hold nothing. Changes nothing.
+    Raises Refused if there is no such session here.
     """
     where = refs(repository, session)
     record = read(repository, session)
@@ -129,7 +131,7 @@ def remaining(
     if not found.new:
         return []
     hosts = [*known, *([where.pushed] if where.pushed else [])]
-    new, _ = trivial.split(repository, found.new, hosts)
+    new, _ = automerge.split(repository, found.new, hosts)
     reached = ("--not", "--branches", "--remotes", "--tags")
     lost = set(repository.git("rev-list", *(tips or [where.head]), *reached).text.split())
     return [commit for commit in new if commit.id in lost]

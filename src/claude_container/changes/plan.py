@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from claude_container.changes import own, ready, squash, target, trivial
-from claude_container.changes.commits import Commit, in_submodule
+from claude_container.changes import automerge, own, ready, squash, target
+from claude_container.changes.commits import Commit
 from claude_container.changes.taken import Pick, Record, Refused, lines, read, settle
 from claude_container.clone import snapshot
+from claude_container.clone.submodules import in_submodule
 from claude_container.errors import UsageError
 from claude_container.git import Repository
 from claude_container.terminal import visible
@@ -63,13 +64,13 @@ class Plan:
     message: str | None = None
     taken: tuple[Commit, ...] = ()  # left out: brought before
     equal: tuple[Commit, ...] = ()  # left out: the branch has the same change
-    merges: tuple[Commit, ...] = ()  # left out: merges that bring only what the host has
     record: Record | None = None
     warnings: tuple[Warn, ...] = ()
     touched: ready.Touched | None = field(default=None, repr=False)
 
     @property
     def branch_name(self) -> str:
+        """The branch, as users call it."""
         return self.branch.removeprefix("refs/heads/")
 
     @property
@@ -141,7 +142,7 @@ def _here(repository: Repository) -> str | None:
 
 def _since(repository: Repository, where: own.Refs) -> str:
     pushed = where.pushed
-    return pushed if pushed and trivial.is_ancestor(repository, pushed, where.head) else where.base
+    return pushed if pushed and repository.is_ancestor(pushed, where.head) else where.base
 
 
 def _chosen(
@@ -162,7 +163,7 @@ def _how(
         base = _with_snapshot(repository, where, base)
     if not base.commits and base.snapshot is None:
         return base
-    if not options.squash and not trivial.is_ancestor(repository, where.base, where.head):
+    if not options.squash and not repository.is_ancestor(where.base, where.head):
         raise Refused(
             "this session rewrote what it began with, so its commits are not yours to tell apart",
             evidence=f"it began with {where.base[:10]}, which {where.head[:10]} does not build on",
@@ -179,9 +180,9 @@ def _how(
             "--with-snapshot is for all of a session that builds on the snapshot",
             hint="leave it out: the session's commits are then replayed",
         )
-    kept, dropped = trivial.split(repository, base.commits, _hosts(where, base))
+    kept, _ = automerge.split(repository, base.commits, _hosts(where, base))
     if not kept and not options.merge:
-        return replace(base, commits=(), merges=dropped)
+        return replace(base, commits=())
     if options.squash:
         # A difference of trees holds all that is in between.
         known = found.there | found.taken
@@ -193,7 +194,7 @@ def _how(
         )
         return replace(base, kind=SQUASH, commits=chosen, picks=(pick,))
     if options.merge:
-        if where.snapshot and not trivial.is_ancestor(repository, where.snapshot, base.before):
+        if where.snapshot and not repository.is_ancestor(where.snapshot, base.before):
             raise Refused(
                 "--merge would bring your own uncommitted work, which this session began with",
                 evidence=f"{where.snapshot[:10]} is its snapshot",
@@ -207,7 +208,7 @@ def _how(
             hint="--merge keeps them, in a merge of your own; --squash makes one commit",
         )
     picks = tuple(Pick(commit.id, (commit.id,)) for commit in kept)
-    return replace(base, kind=REPLAY, commits=kept, picks=picks, merges=dropped)
+    return replace(base, kind=REPLAY, commits=kept, picks=picks)
 
 
 def _hosts(where: own.Refs, base: Plan) -> list[str]:

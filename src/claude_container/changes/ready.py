@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from claude_container.changes import trees
+from claude_container.changes.paths import folders
 from claude_container.changes.taken import STARTED, Record, Refused, lines
+from claude_container.changes.trees import Change
+from claude_container.clone.opened import SUBMODULE
 from claude_container.git import Repository
 from claude_container.terminal import visible
 
@@ -72,6 +76,7 @@ class Work:
 
 
 def work(repository: Repository) -> Work:
+    """Look at the working tree without touching the index. Raises ProcessError."""
     shown = repository.git(
         "--no-optional-locks",
         "status",
@@ -121,34 +126,28 @@ class Touched:
 
 def touched(repository: Repository, ids: Iterable[str]) -> Touched:
     """What each of these commits changes."""
-    asked = "".join(f"{id}\n" for id in ids).encode()
-    rows = ("--stdin", "--root", "-r", "-z", "--raw", "--no-renames", "--no-abbrev")
-    return _parsed(repository.git("diff-tree", *rows, input=asked).stdout)
+    return _summed(trees.changes_of_each(repository, ids))
 
 
 def between(repository: Repository, old: str, new: str) -> Touched:
     """What changes from one tree to another."""
-    rows = ("-r", "-z", "--raw", "--no-renames", "--no-abbrev")
-    return _parsed(repository.git("diff-tree", *rows, old, new).stdout)
+    return _summed(trees.changes(repository, old, new))
 
 
-def _parsed(raw: bytes) -> Touched:
+def _summed(changes: Iterable[Change]) -> Touched:
     paths: set[str] = set()
     added: set[str] = set()
     there: set[str] = set()
     gitlinks: dict[str, str] = {}
-    fields = iter(os.fsdecode(raw).split("\0"))
-    for field in fields:
-        if field.startswith(":"):
-            path = next(fields)
-            _, mode, _, id, status = field.split(" ")
-            paths.add(path)
-            if status == "A":
-                added.add(path)
-            (there.discard if status == "D" else there.add)(path)
-            gitlinks.pop(path, None)
-            if mode == "160000":
-                gitlinks[path] = id
+    for change in changes:
+        path = change.path
+        paths.add(path)
+        if change.added:
+            added.add(path)
+        (there.discard if change.gone else there.add)(path)
+        gitlinks.pop(path, None)
+        if change.new_mode == SUBMODULE:
+            gitlinks[path] = change.new
     return Touched(frozenset(paths), frozenset(added), frozenset(there), gitlinks)
 
 
@@ -178,8 +177,7 @@ def check_twins(repository: Repository, commit: str, change: Touched) -> None:
     folded = folding(repository)
     if folded is None:
         return
-    listed = repository.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).stdout
-    before = {os.fsdecode(path) for path in listed.split(b"\0") if path}
+    before = set(trees.paths(repository, commit))
     names: dict[str, set[str]] = {}
     for path in (before - change.paths) | change.there:
         names.setdefault(folded(path), set()).add(path)
@@ -233,13 +231,6 @@ class _Paths:
             or path in self._folders
             or any(folder in self._paths for folder in folders(path))
         )
-
-
-def folders(path: str) -> Iterator[str]:
-    at = path.find("/")
-    while at > 0:
-        yield path[:at]
-        at = path.find("/", at + 1)
 
 
 def _ignored(repository: Repository, added: Collection[str]) -> list[str]:

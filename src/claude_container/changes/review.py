@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from claude_container.changes import own, risks, taken, trivial
+from claude_container.changes import automerge, own, risks, taken
 from claude_container.changes.commits import log
 from claude_container.changes.figures import Figures
 from claude_container.changes.risks import Risk
+from claude_container.changes.trees import NOTHING
 from claude_container.git import Repository
 
 # Nothing but git itself looks at the files. The limit is git's own: without one, whoever
@@ -127,7 +128,7 @@ def review(
         pushed=where.pushed,
         left=left,
         time=figures.time,
-        rewritten=not trivial.is_ancestor(repository, where.base, where.head),
+        rewritten=not repository.is_ancestor(where.base, where.head),
         commits=tuple(_listed(repository, where, found, paths)),
         files=files,
         added=sum(file.added or 0 for file in files),
@@ -157,7 +158,7 @@ def _listed(
     repository: Repository, where: own.Refs, found: own.Sorted, paths: Sequence[str]
 ) -> Iterator[Listed]:
     hosts = [id for id in (repository.head, where.pushed) if id]
-    _, merges = trivial.split(repository, found.new, hosts)
+    _, merges = automerge.split(repository, found.new, hosts)
     host = {commit.id for commit in merges}
     shown = found.own
     if paths:
@@ -165,8 +166,15 @@ def _listed(
     known = (("there", found.there), ("taken", found.taken), ("equal", found.equal), ("host", host))
     for commit in reversed(shown):
         how = next((how for how, ids in known if commit.id in ids), "")
-        text = (commit.author, commit.email, commit.time, commit.subject)
-        yield Listed(commit.id, commit.parents, *text, how)
+        yield Listed(
+            id=commit.id,
+            parents=commit.parents,
+            author=commit.author,
+            email=commit.email,
+            time=commit.time,
+            subject=commit.subject,
+            known=how,
+        )
 
 
 def net(repository: Repository, old: str, new: str, paths: Sequence[str]) -> tuple[File, ...]:
@@ -184,8 +192,8 @@ def _summed(repository: Repository, ids: list[str], paths: Sequence[str]) -> tup
     for file in _files(shown.stdout):
         before = files.get(file.path)
         files[file.path] = _after(before, file) if before else file
-    gone = "000000"
-    return tuple(file for file in files.values() if {file.old_mode, file.new_mode} != {gone})
+    gone = {NOTHING}
+    return tuple(file for file in files.values() if {file.old_mode, file.new_mode} != gone)
 
 
 def _after(one: File, two: File) -> File:

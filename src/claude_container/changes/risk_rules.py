@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from claude_container.changes.named import fold
+from claude_container.changes.paths import fold, is_of_git
 from claude_container.terminal import visible
 
 _HOOKS = (
@@ -126,16 +126,15 @@ def odd(path: str) -> tuple[str, bool] | None:
     """(why, confirm) of a new file whose name is not what it seems to be, or None."""
     if not _SUSPECT.search(path):
         return None
-    folded = fold(path)
-    if any(part.rstrip(" .") in (".git", "git~1") for part in folded.split("/")):
+    if is_of_git(path):
         return "some systems take it for git's own folder", True
     if visible(path) != path:
         return "has characters that do not show, or that reorder others", False
     if not path.isascii() and any(map(_mixed, _WORD.findall(path))):
         return "mixes letters of two scripts that look alike", False
     if _ENDING.search(path):
-        return "ends in a dot or blank, which Windows leaves away", False
-    if _DEVICE.search(folded):
+        return "ends in a dot or blank, which Windows omits", False
+    if _DEVICE.search(fold(path)):
         return "is a device on Windows", False
     if _WINDOWS.search(path):
         return "cannot be on Windows", False

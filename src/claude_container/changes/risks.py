@@ -13,17 +13,17 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from claude_container import git
-from claude_container.changes import named, risk_rules
-from claude_container.changes.named import Named, fold
+from claude_container.changes import named, risk_rules, trees
+from claude_container.changes.paths import fold, folders, is_of_git
+from claude_container.changes.trees import Change
+from claude_container.clone.opened import LINK, SUBMODULE
 from claude_container.git import Repository
 
 _ROWS = 50  # of one kind; the next says how many more
 _BLOBS = 5000  # whose content is looked at
 _BYTES = 1 << 20  # of one of them
-_LINK, _SUBMODULE, _GONE = "120000", "160000", "000000"
 # What a package manager runs on its own.
 _SCRIPTS = (
     *("preinstall", "install", "postinstall", "prepublish", "dependencies"),
@@ -46,67 +46,51 @@ class Risk:
     confirm: bool
 
 
-class _Change(NamedTuple):
-    old_mode: str
-    new_mode: str
-    old: str
-    new: str
-    path: str
-
-
 def find(repository: Repository, old: str, new: str, folder: Path | None = None) -> list[Risk]:
     """The risks in the difference of two commits or trees, what needs a yes first.
 
     `folder` is where they are to go, if that is not the repository's own working tree.
     """
-    changes = list(_changes(repository, old, new))
+    changes = list(trees.changes(repository, old, new))
     if not changes:
         return []
     mine = named.find(replace(git.find(folder) or repository, top=folder) if folder else repository)
     rows = [row for change in changes for row in _of_change(change, mine)]
     rows += _of_contents(repository, changes, mine)
-    if added := [change.path for change in changes if change.old_mode == _GONE]:
+    if added := [change.path for change in changes if change.added]:
         rows += _twins(repository, new, added)
     rows += _repositories(repository, new, changes)
     return _bounded(rows)
 
 
-def _changes(repository: Repository, old: str, new: str) -> Iterator[_Change]:
-    shown = repository.git("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new, "--")
-    fields = os.fsdecode(shown.stdout).split("\0")
-    for head, path in zip(fields[::2], fields[1::2], strict=False):
-        old_mode, new_mode, old_id, new_id, _ = head[1:].split(" ")
-        yield _Change(old_mode, new_mode, old_id, new_id, path)
-
-
-def _of_change(change: _Change, mine: Named) -> Iterator[Risk]:
+def _of_change(change: Change, mine: named.Named) -> Iterator[Risk]:
     """What the names and modes of one path tell."""
-    old_mode, new_mode, _, new, path = change
+    path, old_mode, new_mode, _, new = change
     folded = fold(path)
-    gone = new_mode == _GONE
+    gone = change.gone
     if who := mine.by(folded):
         why = f"{who} names it"
         yield Risk("config", path, f"removed; {why}" if gone else why, not gone)
     if rule := risk_rules.of_path(folded):
         kind, why, confirm = rule
         yield Risk(kind, path, f"removed; {why}" if gone else why, confirm and not gone)
-    if _SUBMODULE in (old_mode, new_mode) and old_mode != new_mode:
+    if SUBMODULE in (old_mode, new_mode) and old_mode != new_mode:
         yield Risk("submodule", path, "removed" if gone else f"new, at {new[:12]}", False)
-    elif new_mode == _SUBMODULE:
+    elif new_mode == SUBMODULE:
         yield Risk("submodule", path, f"moved to {new[:12]}", False)
     if gone:
         return
     if new_mode == "100755" != old_mode:
         yield Risk("executable", path, "can be run as a program now", False)
-    if old_mode == _GONE:
+    if change.added:
         if strange := risk_rules.odd(path):
             yield Risk("name", path, *strange)
-    elif old_mode[:3] != new_mode[:3] and _LINK in (old_mode, new_mode):
-        why = "a link now, was none" if new_mode == _LINK else "was a link, is none now"
+    elif old_mode[:3] != new_mode[:3] and LINK in (old_mode, new_mode):
+        why = "a link now, was none" if new_mode == LINK else "was a link, is none now"
         yield Risk("symlink", path, why, False)
 
 
-def _of_contents(repository: Repository, changes: list[_Change], mine: Named) -> list[Risk]:
+def _of_contents(repository: Repository, changes: list[Change], mine: named.Named) -> list[Risk]:
     """What only the files' contents tell. Few kinds, and bounded: see _BLOBS and _BYTES."""
     looked = [(kind, change) for change in changes if (kind := _content(change))]
     # Links last: a million of them shall not hide the others.
@@ -132,16 +116,16 @@ def _of_contents(repository: Repository, changes: list[_Change], mine: Named) ->
     return rows
 
 
-def _content(change: _Change) -> str | None:
+def _content(change: Change) -> str | None:
     """As what the content of a changed file is looked at, if it is."""
-    if change.new_mode == _LINK:
+    if change.new_mode == LINK:
         return "symlink"
-    if change.new_mode == _SUBMODULE:
+    if change.new_mode == SUBMODULE:
         return None
     name = fold(change.path.rpartition("/")[2])
     if name == ".gitattributes":
         return "attributes"
-    if name == "package.json" and change.new_mode != _GONE:
+    if name == "package.json" and not change.gone:
         return "install"
     return "submodule" if fold(change.path) == ".gitmodules" else None
 
@@ -159,14 +143,8 @@ def _read(repository: Repository, ids: Iterable[str]) -> dict[str, bytes]:
         if kind == "blob" and (size := int(rest[0])) <= min(left, _BYTES):
             small.append(id)
             left -= size
-    stream = repository.git("cat-file", "--batch", input="\n".join(small).encode()).stdout
-    at = 0
-    for id in small:
-        head = stream.index(b"\n", at)
-        size = int(stream[at:head].rpartition(b" ")[2])
-        found[id] = stream[head + 1 : head + 1 + size]
-        at = head + size + 2
-    return found
+    contents = trees.objects(repository, "\n".join(small).encode())
+    return found | {header.split()[0].decode(): content for header, content in contents}
 
 
 def leaves(path: str, target: str) -> str | None:
@@ -184,12 +162,12 @@ def leaves(path: str, target: str) -> str | None:
         if up > path.count("/") or ".." in parts[up:]:
             return f"a link that leaves the tree: {shown}"
         whole = posixpath.normpath(posixpath.join(posixpath.dirname(path), *parts))
-        if any(part.rstrip(" .") in (".git", "git~1") for part in fold(whole).split("/")):
+        if is_of_git(whole):
             return f"a link into git's own folder: {shown}"
     return None
 
 
-def _attributes(path: str, old: bytes, new: bytes, mine: Named) -> Risk:
+def _attributes(path: str, old: bytes, new: bytes, mine: named.Named) -> Risk:
     """Lines that come or go and name one of the user's own drivers, which would run, or not."""
     lines = set(old.splitlines()) ^ set(new.splitlines())
     names = set()
@@ -217,7 +195,7 @@ def _npm(blob: bytes) -> dict[str, object]:
     return scripts if isinstance(scripts, dict) else {}
 
 
-def _submodules(repository: Repository, change: _Change) -> Iterator[Risk]:
+def _submodules(repository: Repository, change: Change) -> Iterator[Risk]:
     """What is new in .gitmodules.
 
     git reads it, and without being told not to also what it includes (seen with 2.39).
@@ -252,12 +230,11 @@ def _twins(repository: Repository, new: str, added: list[str]) -> Iterator[Risk]
     """New names that a file system which ignores case would take for another of the tree."""
     mine: dict[str, str] = {}
     for path in added:
-        for part in (path, *named.folders(path)):
+        for part in (path, *folders(path)):
             mine.setdefault(fold(part), part)
     seen = set()
-    listed = repository.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", new)
-    for path in os.fsdecode(listed.stdout).split("\0"):
-        for part in (path, *named.folders(path)):
+    for path in trees.paths(repository, new):
+        for part in (path, *folders(path)):
             if part in seen:
                 break
             seen.add(part)
@@ -265,16 +242,15 @@ def _twins(repository: Repository, new: str, added: list[str]) -> Iterator[Risk]
                 yield Risk("name", twin, f"some systems take it for {part}", False)
 
 
-def _repositories(repository: Repository, new: str, changes: list[_Change]) -> Iterator[Risk]:
+def _repositories(repository: Repository, new: str, changes: list[Change]) -> Iterator[Risk]:
     """Folders that git itself would take for a bare repository, whose config names programs."""
-    written = [fold(change.path) for change in changes if change.new_mode != _GONE]
+    written = [fold(change.path) for change in changes if not change.gone]
     parted = [path.rpartition("/") for path in written]
     held: dict[str, set[str]] = {at: set() for at, _, name in parted if name in ("head", "config")}
     if not held:
         return
-    listed = repository.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", new)
-    for path in os.fsdecode(listed.stdout).split("\0"):
-        for part in (fold(path), *named.folders(fold(path))):
+    for path in trees.paths(repository, new):
+        for part in (fold(path), *folders(fold(path))):
             at, _, name = part.rpartition("/")
             if at in held:
                 held[at].add(name)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from claude_container.changes.automerge import automatic
 from claude_container.changes.commits import Commit, log
 from claude_container.changes.own import Refs, Sorted
 from claude_container.changes.taken import Pick, Record, Refused, lines
-from claude_container.changes.trivial import automatic, is_ancestor
 from claude_container.git import Repository
 from claude_container.terminal import visible
 
@@ -22,10 +22,13 @@ def of(
     message: str | None,
 ) -> Pick:
     """A commit of what these commits make together, to be replayed. Raises Refused."""
-    tip = chosen[-1].id
+    last = chosen[-1]
+    # The author is the session's; who commits is of no matter, for it will be replayed.
+    who, date = (last.author or "unknown", last.email), f"@{last.time} +0000"
     old = _before(repository, where, found.own, chosen, record)
     pushed = where.pushed
-    if pushed and is_ancestor(repository, pushed, tip) and not is_ancestor(repository, pushed, old):
+    has = repository.is_ancestor
+    if pushed and has(pushed, last.id) and not has(pushed, old):
         # What the host gave it meanwhile is none of its work.
         tree = automatic(repository, old, pushed)
         if tree is None:
@@ -33,19 +36,10 @@ def of(
                 "the session mixed its commits with yours in a way that only --merge can bring",
                 evidence=f"{old[:10]} and {pushed[:10]} conflict, or git is older than 2.38",
             )
-        old = repository.git(
-            "commit-tree", tree, "-p", old, "-m", "Before", env=_who(chosen[-1])
-        ).text
+        old = repository.commit_tree(tree, "Before", who, old, date=date)
     text = message or _message(session, chosen)
-    made = repository.git(
-        "commit-tree",
-        f"{tip}^{{tree}}",
-        "-p",
-        old,
-        input=text.encode(errors="replace"),
-        env=_who(chosen[-1]),
-    )
-    return Pick(made.text, tuple(commit.id for commit in chosen))
+    made = repository.commit_tree(f"{last.id}^{{tree}}", text, who, old, date=date)
+    return Pick(made, tuple(commit.id for commit in chosen))
 
 
 def _before(
@@ -93,17 +87,3 @@ def _message(session: str, chosen: Collection[Commit]) -> str:
     count = f"{len(chosen)} commits" if len(chosen) > 1 else "1 commit"
     subjects = "".join(f"- {commit.subject}\n" for commit in chosen)
     return f"Bring {count} of session {session}\n\n{subjects}"
-
-
-def _who(commit: Commit) -> dict[str, str]:
-    """The author is the session's; who commits is of no matter, for it will be replayed."""
-    who = {
-        "NAME": commit.author or "unknown",
-        "EMAIL": commit.email,
-        "DATE": f"@{commit.time} +0000",
-    }
-    return {
-        f"GIT_{role}_{what}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for what, value in who.items()
-    }

@@ -17,16 +17,11 @@ from dataclasses import dataclass
 from claude_container.changes import patches
 from claude_container.changes.commits import Commit, log
 from claude_container.errors import ClaudeContainerError
-from claude_container.git import Repository
+from claude_container.git import OURS, Repository
 from claude_container.process import ProcessError
 from claude_container.refs import our_ref
 
 STARTED, DONE, UNDOING = "started", "done", "undoing"
-_WHO = {
-    f"GIT_{role}_{what}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "claude-container"), ("EMAIL", "claude@container"))
-}
 
 
 class Refused(ClaudeContainerError):
@@ -71,6 +66,7 @@ class Record:
 
     @property
     def taken(self) -> frozenset[str]:
+        """The ids of the session's commits that this merge or one before it brought."""
         return frozenset(self.earlier + self.brought)
 
 
@@ -104,7 +100,7 @@ def write(repository: Repository, session: str, record: Record, *, old: str | No
 
 
 def make(repository: Repository, session: str, record: Record) -> Record:
-    """Store a record, to which nothing refers yet."""
+    """Store a record, to which nothing refers yet; return it with its id."""
     record = dataclasses.replace(record, time=int(time.time()))
     data = dataclasses.asdict(record)
     del data["id"]
@@ -113,15 +109,9 @@ def make(repository: Repository, session: str, record: Record) -> Record:
     pinned = [record.previous, record.before, record.head, record.snapshot]
     # A squash is no commit of the session's.
     pinned += [pick.id for pick in record.picks if pick.id not in pick.stands_for]
-    parents = [word for id in dict.fromkeys(pinned) if id for word in ("-p", id)]
+    parents = [id for id in dict.fromkeys(pinned) if id]
     tree = record.index or f"{record.head}^{{tree}}"
-    id = repository.git(
-        "commit-tree",
-        tree,
-        *parents,
-        input=f"{title}\n\n{json.dumps(data)}".encode(),
-        env=_WHO,
-    ).text
+    id = repository.commit_tree(tree, f"{title}\n\n{json.dumps(data)}", OURS, *parents)
     return dataclasses.replace(record, id=id)
 
 
@@ -129,13 +119,9 @@ def move(
     repository: Repository, refs: Sequence[tuple[str, str | None, str | None]], why: str
 ) -> None:
     """Move refs (name, new, old; None: none), all or none. Raises Refused if one is not at old."""
-    rows = []
-    for name, new, old in refs:
-        verb = "delete" if new is None else "update" if old else "create"
-        rows.append(" ".join([verb, name, *(id for id in (new, old) if id)]) + "\n")
-    message = f"claude-container: {why}"
+    new, old = {name: id for name, id, _ in refs}, {name: id for name, _, id in refs}
     try:
-        repository.git("update-ref", "-m", message, "--stdin", input="".join(rows).encode())
+        repository.update_refs(new, old=old, message=f"claude-container: {why}")
     except ProcessError as error:
         raise Refused(
             "git could not move the branch, so nothing was done",

@@ -38,7 +38,10 @@ def undo(repository: Repository, session: str) -> Undone:
 
 
 def abort(repository: Repository, session: str, record: Record) -> Undone:
-    """End a merge that is under way, and put everything back."""
+    """End a merge that is under way, and put everything back.
+
+    Raises Refused if it is under way in another working tree, or the branch moved since.
+    """
     under_way = ready.ours(record)
     if under_way:
         if str(repository.git_dir) != record.place:

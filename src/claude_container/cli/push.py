@@ -10,7 +10,6 @@ from claude_container.cli import names, session, settings
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
-from claude_container.clone import packing
 from claude_container.engines.base import Engine
 from claude_container.errors import UsageError
 from claude_container.git import Repository
@@ -71,7 +70,7 @@ def _folder(
     _, chosen = session.chosen(call, engine_name)
     # What the session began with may have to be fetched first.
     session.look_now(call, engine, repository, opened, chosen)
-    who = settings.identity(chosen.identity) or git.identity() or packing.IDENTITY
+    who = settings.identity(chosen.identity) or git.identity() or git.CLAUDE
     commit = record.current(repository, opened.name, opened.directory, who)
     if commit is None:
         return None

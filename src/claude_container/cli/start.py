@@ -22,7 +22,6 @@ from claude_container.cli import (
 )
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
-from claude_container.clone import packing
 from claude_container.clone.packing import Created, Wanted
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
@@ -154,7 +153,7 @@ def _create(call: Call, engine: Engine, here: Repository, name: str, flags: dict
         depth=flags["depth"],
         include=included.patterns(call.console, here, resolved, trust=flags["trust"]),
         as_stored=flags["as_stored"],
-        identity=settings.identity(chosen.identity) or packing.IDENTITY,
+        identity=settings.identity(chosen.identity) or git.CLAUDE,
     )
     image = launch.standard_image(settings.certificate(chosen.ca_file))
     with call.console.task(f"making session {name}", quiet=True):

@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from claude_container import host
+from claude_container import git, host
 from claude_container.cli import launch, session, settings, table
 from claude_container.cli.main import Call
-from claude_container.clone import packing
-from claude_container.clone.folder import Taken
+from claude_container.clone.plain import Taken
 from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
@@ -45,7 +44,7 @@ def check(directory: Path, flags: dict[str, Any]) -> None:
 def create(call: Call, engine: Engine, directory: Path, name: str) -> None:
     """Make a session of a folder, and say what came along and what did not."""
     chosen = settings.resolve(call.console, directory, Settings(), ask=False).settings
-    identity = settings.identity(chosen.identity) or packing.IDENTITY
+    identity = settings.identity(chosen.identity) or git.CLAUDE
     image = launch.standard_image(settings.certificate(chosen.ca_file))
     call.console.doing(f"{directory} is in no git repository: Claude gets a copy of its files")
     with call.console.task(f"making session {name}", quiet=True):

@@ -6,7 +6,7 @@ import filecmp
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from claude_container.git import Repository
@@ -14,6 +14,8 @@ from claude_container.git import Repository
 # As git-ls-files(1) tells them with --eol: in the index, in the working tree, attributes.
 _ROW = re.compile(rb"i/(\S*) +w/(\S*) +attr/(.*?) *\t(.*)", re.DOTALL)
 _CONVERTING = re.compile(rb"\b(text|crlf|eol)\b")
+# What git says of a file for which attributes name no filter.
+NO_FILTER = (b"unspecified", b"unset")
 
 
 def unlike(repository: Repository, env: Mapping[str, str | None] | None = None) -> list[str]:
@@ -74,19 +76,26 @@ def _setting(repository: Repository, key: str) -> str:
 def _unfiltered(
     repository: Repository, paths: list[bytes], env: Mapping[str, str | None] | None
 ) -> list[bytes]:
-    asked = repository.git(
-        *("check-attr", "-z", "--cached", "--stdin", "filter"),
-        input=b"".join(path + b"\0" for path in paths),
-        env=env,
-    ).stdout.split(b"\0")
-    values = zip(asked[0::3], asked[2::3], strict=False)
-    return [path for path, value in values if value in (b"unspecified", b"unset")]
+    asked = filters(repository, b"".join(path + b"\0" for path in paths), env)
+    return [path for path, name in asked if name in NO_FILTER]
+
+
+def filters(
+    repository: Repository, paths: bytes, env: Mapping[str, str | None] | None = None
+) -> Iterator[tuple[bytes, bytes]]:
+    """(path, the filter that attributes name for it) of files of an index, as unlike() takes it.
+
+    Each of `paths` ends in a NUL. Raises ProcessError.
+    """
+    words = ("check-attr", "-z", "--cached", "--stdin", "filter")
+    asked = repository.git(*words, input=paths, env=env).stdout.split(b"\0")
+    return zip(asked[0::3], asked[2::3], strict=False)
 
 
 def _compared(
     repository: Repository, paths: list[bytes], env: Mapping[str, str | None] | None
 ) -> list[str]:
-    """Those of these files that a checkout, which is made of them, shows to be others."""
+    """Those of these files that differ, byte for byte, from a checkout that is made of them."""
     if not paths:
         return []
     with tempfile.TemporaryDirectory(prefix="claude-container-") as folder:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from claude_container import refs
 from claude_container.archive import Entry
-from claude_container.clone import endings, lfs
+from claude_container.clone import endings, index, lfs
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository, quoted
 from claude_container.process import ProcessError
@@ -44,7 +44,10 @@ class GitFolder:
     submodules: tuple[str, ...] = ()
 
     def entries(self, prefix: str, folder: Path) -> Iterator[Entry]:
-        """Make the pack in `folder`, an empty one; then what belongs into the tar."""
+        """Make the pack in `folder`, an empty one; then what belongs into the tar.
+
+        Raises ClaudeContainerError for a history that git cannot pack.
+        """
         wanted = "".join(f"--shallow {id}\n" for id in self.shallow) + f"{self.commit}\n"
         # A new search for deltas would take longer than what it saves on one machine.
         # core.fsync: a file that is gone in a moment need not reach the disk.
@@ -203,17 +206,13 @@ def filters(repository: Repository, commit: str) -> dict[str, list[str]]:
     beside = [file for file in endings.attributes(repository) if file.is_file()]
     if found.code != 0 and not any(b"filter=" in file.read_bytes() for file in beside):
         return {}
-    with tempfile.TemporaryDirectory(prefix="claude-container-") as folder:
-        env = {"GIT_INDEX_FILE": f"{folder}/index"}
-        repository.git("-c", "core.splitIndex=false", "read-tree", commit, env=env)
+    with index.temporary(repository, commit) as env:
         names = repository.git("ls-files", "-z", env=env).stdout
-        asked = repository.git(
-            "check-attr", "-z", "--cached", "--stdin", "filter", input=names, env=env
-        ).stdout.split(b"\0")
+        filtered = endings.filters(repository, names, env)
     rows: dict[str, list[str]] = {}
-    for path, value in zip(asked[0::3], asked[2::3], strict=False):
-        if value not in (b"unspecified", b"unset", b"set"):
-            rows.setdefault(value.decode(errors="replace"), []).append(os.fsdecode(path))
+    for path, name in filtered:
+        if name not in (*endings.NO_FILTER, b"set"):
+            rows.setdefault(name.decode(errors="replace"), []).append(os.fsdecode(path))
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from claude_container.archive import Entry
@@ -13,9 +13,7 @@ from claude_container.clone.luggage import GitFolder
 from claude_container.clone.snapshot import Uncommitted
 from claude_container.clone.submodules import Submodule, checked_out
 from claude_container.errors import ClaudeContainerError, UsageError
-from claude_container.git import Repository
-
-IDENTITY = ("Claude", "claude@container")
+from claude_container.git import CLAUDE, Repository
 
 
 class CannotCreate(ClaudeContainerError):
@@ -31,7 +29,7 @@ class Wanted:
     depth: int | None = None
     include: tuple[str, ...] = ()
     as_stored: bool = False
-    identity: tuple[str, str] = IDENTITY
+    identity: tuple[str, str] = CLAUDE
 
 
 @dataclass(frozen=True)
@@ -44,13 +42,13 @@ class Created:
 
     branch: str
     origin: str
-    uncommitted: Uncommitted
-    snapshot: bool
-    included: int
-    left: int
-    large: int
-    large_missing: int
-    submodules: tuple[Submodule, ...]
+    uncommitted: Uncommitted = field(default_factory=Uncommitted)
+    snapshot: bool = False
+    included: int = 0
+    left: int = 0
+    large: int = 0
+    large_missing: int = 0
+    submodules: tuple[Submodule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,7 @@ class _Part:
     unlike: Sequence[str] = ()
 
     def entries(self, temporary: Path) -> Iterator[Entry]:
+        """What belongs into the tar; the pack is made in `temporary`, an empty folder."""
         yield from self.git.entries(self.folder, temporary)
         for file in self.large:
             yield f"{self.folder}/lfs/objects/{'/'.join(file.parts[-3:])}", 0o444, file
@@ -82,9 +81,14 @@ class Plan:
 
     @property
     def git(self) -> GitFolder:
+        """That of the repository itself."""
         return self.parts[0].git
 
     def entries(self, temporary: Path) -> Iterator[Entry]:
+        """All of the tar; packs are made in folders in `temporary`.
+
+        Raises ClaudeContainerError for what cannot be packed or read.
+        """
         for part in self.parts:
             yield from part.entries(Path(tempfile.mkdtemp(dir=temporary)))
         if self.excluded:
@@ -95,6 +99,11 @@ class Plan:
 
 
 def plan(repository: Repository, name: str, wanted: Wanted) -> Plan:
+    """Find out what session `name` takes along; of the repository nothing changes.
+
+    Raises CannotCreate, UsageError for no such branch, luggage.FilterMissing, and
+    ClaudeContainerError for what git cannot read.
+    """
     origin, branch = _start(repository, wanted)
     work = snapshot.uncommitted(repository)
     own = wanted.branch in (None, repository.branch)
@@ -111,7 +120,9 @@ def plan(repository: Repository, name: str, wanted: Wanted) -> Plan:
         modules = list(checked_out(repository, base))
     depth = None if wanted.depth is None else wanted.depth + (base != origin)
     ends = luggage.boundary(repository, base, depth)
-    git = GitFolder(repository, base, branch, wanted.identity, ends, "", _inside(modules, ""))
+    git = GitFolder(
+        repository, base, branch, wanted.identity, shallow=ends, submodules=_inside(modules, "")
+    )
     parts, missing = [], 0
     for part in [_Part(git, ".git", unlike=unlike), *(_of(m, modules, wanted) for m in modules)]:
         filtered = luggage.filters(part.git.repository, part.git.commit)
@@ -125,15 +136,15 @@ def plan(repository: Repository, name: str, wanted: Wanted) -> Plan:
     beside = luggage.included(repository, wanted.include)
     left = [path for path in work.ignored if not _covers(path, beside)]
     created = Created(
-        branch,
-        origin,
-        work,
-        base != origin,
-        len(beside),
-        len(left),
-        sum(len(part.large) for part in parts),
-        missing,
-        tuple(modules),
+        branch=branch,
+        origin=origin,
+        uncommitted=work,
+        snapshot=base != origin,
+        included=len(beside),
+        left=len(left),
+        large=sum(len(part.large) for part in parts),
+        large_missing=missing,
+        submodules=tuple(modules),
     )
     return Plan(parts, beside, created)
 
@@ -143,11 +154,9 @@ def of_folder(repository: Repository, commit: str, identity: tuple[str, str]) ->
 
     Its attributes come along, so that git in there keeps every byte, too.
     """
-    created = Created("main", commit, Uncommitted(), False, 0, 0, 0, 0, ())
+    part = _Part(GitFolder(repository, commit, "main", identity), ".git")
     excluded = (repository.common / "info" / "exclude").read_bytes()
-    return Plan(
-        [_Part(GitFolder(repository, commit, "main", identity), ".git")], [], created, excluded
-    )
+    return Plan([part], [], Created(branch="main", origin=commit), excluded)
 
 
 def _covers(path: str, names: Sequence[str]) -> bool:
@@ -161,9 +170,9 @@ def _of(module: Submodule, modules: Sequence[Submodule], wanted: Wanted) -> _Par
         module.commit,
         module.branch,
         wanted.identity,
-        luggage.boundary(inner, module.commit, None),
-        module.worktree,
-        _inside(modules, f"{module.folder}/"),
+        shallow=luggage.boundary(inner, module.commit, None),
+        worktree=module.worktree,
+        submodules=_inside(modules, f"{module.folder}/"),
     )
     unlike = [] if module.dirty or wanted.clean else endings.unlike(inner)
     return _Part(git, f".git/{module.folder}", unlike=unlike)

@@ -76,13 +76,8 @@ def uncommitted(repository: Repository) -> Uncommitted:
 def commit(repository: Repository, session: str, tree: str, who: tuple[str, str]) -> str:
     """A commit of that tree on top of HEAD; nothing refers to it yet."""
     assert repository.head is not None
-    name, email = who
-    env = {
-        **{f"GIT_{role}_NAME": name for role in ("AUTHOR", "COMMITTER")},
-        **{f"GIT_{role}_EMAIL": email for role in ("AUTHOR", "COMMITTER")},
-    }
     message = f"Uncommitted work, as it came into session {session}"
-    return repository.git("commit-tree", tree, "-p", repository.head, "-m", message, env=env).text
+    return repository.commit_tree(tree, message, who, repository.head)
 
 
 def take(repository: Repository, nested: Sequence[str] = ()) -> Tree:

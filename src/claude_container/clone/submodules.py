@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from claude_container import git
 from claude_container.git import Repository
@@ -44,15 +45,29 @@ class Submodule:
         return f"gitdir: {'../' * (self.path.count('/') + 1)}.git/{self.folder}\n"
 
 
+def gitlinks(repository: Repository, commit: str) -> Iterator[tuple[str, str]]:
+    """The submodules of a commit: where each is, and at which commit of its own."""
+    listed = repository.git("ls-tree", "-r", "-z", "--full-tree", commit, timeout=None).stdout
+    for row in os.fsdecode(listed).split("\0"):
+        if row.startswith("160000 "):
+            told, _, path = row.partition("\t")
+            yield path, told.split()[2]
+
+
+def in_submodule(folder: Path, commit: str) -> bool:
+    """Whether the user's own repository of a submodule, in that folder, has a commit."""
+    here = (folder / ".git").exists() and not folder.is_symlink()
+    asked = ("cat-file", "-e", f"{commit}^{{commit}}")
+    return here and not git.git(*asked, cwd=folder, check=False).code
+
+
 def checked_out(
     repository: Repository, commit: str, prefix: str = "", folder: str = ""
 ) -> Iterator[Submodule]:
     """The submodules of a commit that a working tree has checked out, those inside of them too."""
-    rows = repository.git("ls-tree", "-r", "-z", commit).stdout.split(b"\0")
-    links = [row.split(b"\t", 1) for row in rows if row.startswith(b"160000 ")]
+    links = list(gitlinks(repository, commit))
     names = _names(repository, commit) if links else {}
-    for what, path in links:
-        link, named = os.fsdecode(path), what.split()[2].decode()
+    for link, named in links:
         if not (repository.top / link / ".git").exists():
             continue
         inner = git.find(repository.top / link)
@@ -63,16 +78,16 @@ def checked_out(
         )
         own = f"{folder}modules/{link}"
         here = inner.commit(named) or inner.head
-        name = names.get(path, "")
+        name = names.get(link, "")
         yield Submodule(f"{prefix}{link}", name, folder, own, inner, here, bool(status.text))
         yield from checked_out(inner, here, f"{prefix}{link}/", f"{own}/")
 
 
-def _names(repository: Repository, commit: str) -> dict[bytes, str]:
+def _names(repository: Repository, commit: str) -> dict[str, str]:
     """What a commit's .gitmodules calls each path."""
     shown = repository.git(
         *("config", "-z", f"--blob={commit}:.gitmodules", "--get-regexp", r"^submodule\..*\.path$"),
         check=False,
     )
-    rows = [row.split(b"\n", 1) for row in shown.stdout.split(b"\0") if b"\n" in row]
-    return {path: os.fsdecode(key)[len("submodule.") : -len(".path")] for key, path in rows}
+    rows = [row.split("\n", 1) for row in os.fsdecode(shown.stdout).split("\0") if "\n" in row]
+    return {path: key[len("submodule.") : -len(".path")] for key, path in rows}

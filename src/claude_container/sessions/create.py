@@ -12,9 +12,9 @@ from pathlib import Path
 
 from claude_container import __version__, archive, host, images
 from claude_container.archive import Entry
-from claude_container.clone import folder, packing
-from claude_container.clone.folder import Taken
+from claude_container.clone import packing, plain
 from claude_container.clone.packing import CannotCreate, Created, Plan, Wanted
+from claude_container.clone.plain import Taken
 from claude_container.engines.base import (
     ContainerSpec,
     Engine,
@@ -50,11 +50,12 @@ def create(
     """
     _check_left_behind(repository, name)
     planned = packing.plan(repository, name, wanted)
-    with _temporary() as folder:
+    with _temporary() as temporary:
         # Before there is anything on the engine: what fails here leaves nothing, and
         # ^C does not have to wait for it.
-        entries = list(planned.entries(folder))
-        _make(engine, repository, name, planned, entries, progress, image)
+        entries = list(planned.entries(temporary))
+        id = os.urandom(16).hex()
+        _make(engine, repository, name, planned, entries, progress, image, id)
     return planned.created
 
 
@@ -73,14 +74,14 @@ def create_of_folder(
     repository of ours. Raises as create() does, and TooLarge for more than `most` bytes.
     """
     id = os.urandom(16).hex()
-    repository = folder.scratch(known.scratch(name, id), directory)
+    repository = plain.scratch(known.scratch(name, id), directory)
     try:
         with _temporary() as temporary:
-            taken = folder.take(repository, directory, most)
-            commit = folder.commit(repository, taken.tree, f"{directory.name}, as it was", identity)
+            taken = plain.take(repository, directory, most)
+            commit = repository.commit_tree(taken.tree, f"{directory.name}, as it was", identity)
             planned = packing.of_folder(repository, commit, identity)
             entries = list(planned.entries(temporary))
-            _make(engine, repository, name, planned, entries, progress, image, id, directory)
+            _make(engine, repository, name, planned, entries, progress, image, id, folder=directory)
     except BaseException:
         # Where the volume stays, the engine being gone, the refs tell what it is.
         if not repository.refs(our_ref(name, "").rstrip("/")):
@@ -97,11 +98,11 @@ def _make(
     entries: Sequence[Entry],
     progress: images.Progress,
     image: images.Choice | None,
-    id: str = "",
-    of_folder: Path | None = None,
+    id: str,
+    *,
+    folder: Path | None = None,
 ) -> None:
-    id = id or os.urandom(16).hex()
-    spec = _spec(repository, name, plan, id, of_folder)
+    spec = _spec(repository, name, plan, id, folder)
     making = our_ref(name, f"making/{id}")
     pins = {
         our_ref(name, "base"): plan.git.commit,
@@ -140,12 +141,12 @@ def is_half_made(session: Session, here: Repository | None = None) -> bool:
 
 
 def _spec(
-    repository: Repository, name: str, plan: Plan, id: str, of_folder: Path | None
+    repository: Repository, name: str, plan: Plan, id: str, folder: Path | None
 ) -> ContainerSpec:
     labels = {
         model.SESSION: name,
-        model.REPOSITORY: model.NO_REPOSITORY if of_folder else str(repository.common),
-        model.DIRECTORY: str(of_folder or repository.top),
+        model.REPOSITORY: model.NO_REPOSITORY if folder else str(repository.common),
+        model.DIRECTORY: str(folder or repository.top),
         model.BRANCH: plan.git.branch,
         model.BASE: plan.git.commit,
         model.CREATED: str(int(time.time())),

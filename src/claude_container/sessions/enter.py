@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from claude_container import __version__, host, images
+from claude_container import __version__, git, host, images
 from claude_container.devcontainer import DevContainer
 from claude_container.engines.base import (
     Bind,
@@ -275,7 +275,7 @@ def _spec(
 def _payload(launch: Launch, brought: Tools | None, loader: Mapping[str, str]) -> Payload:
     uid, gid = host.user_ids()
     return Payload(
-        identity=launch.identity or ("Claude", "claude@container"),
+        identity=launch.identity or git.CLAUDE,
         session=launch.session,
         uid=uid,
         gid=gid,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from claude_container.clone import folder
+from claude_container.clone import plain
 from claude_container.git import NAMED, Repository, git
 from claude_container.refs import our_ref
 from claude_container.sessions.known import Session
@@ -26,7 +26,7 @@ def find(session: Session, elsewhere: Repository | None = None) -> Repository | 
 
 def of_folder(session: Session) -> Repository:
     """The repository of ours for a session of a folder."""
-    return folder.scratch(session.repository, session.directory)
+    return plain.scratch(session.repository, session.directory)
 
 
 def at(common: Path) -> Repository | None:

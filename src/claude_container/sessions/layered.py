@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container import host, images
-from claude_container.clone import folder
+from claude_container.clone import plain
 from claude_container.engines.base import Bind, Engine, EngineError, VolumeMount
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
@@ -83,7 +83,7 @@ def look(
         raise CannotLook("sessions of --dir cannot be looked at on Windows", hint="use WSL 2")
     overlay.check(found)
     with tempfile.TemporaryDirectory(prefix="layers-", dir=host.cache_dir()) as temporary:
-        repository = folder.scratch(Path(temporary) / "git", found.directory)
+        repository = plain.scratch(Path(temporary) / "git", found.directory)
         _fetch(engine, repository, found, progress, limits)
         sides = [repository.commit(f"refs/layers/{side}") for side in ("now", "base", "head")]
         now, base, head = sides

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from claude_container import host, images
-from claude_container.changes import figures, own, spread
+from claude_container.changes import figures, own, trees
 from claude_container.changes.figures import Figures, Other
 from claude_container.changes.folder import record
 from claude_container.engines.base import Engine
@@ -104,11 +104,8 @@ def keep(repository: Repository, session: Session, seen: Figures) -> Figures:
 def _set(repository: Repository, session: Session, new: dict[str, str | None]) -> None:
     """Set refs, all or none, unless the session was deleted meanwhile. Raises Unfit."""
     base = our_ref(session.name, "base")
-    lines = [f"verify {base} {repository.refs(base).get(base, 'x')}\n"]
-    for name, id in new.items():
-        lines.append(f"delete {name}\n" if id is None else f"update {name} {id}\n")
     try:
-        repository.git("update-ref", "--stdin", input="".join(lines).encode())
+        repository.update_refs(new, old={base: repository.refs(base).get(base, "gone")})
     except ProcessError as error:
         if repository.refs(base):
             raise
@@ -191,7 +188,7 @@ def _read(repository: Repository, session: Session, incoming: str) -> tuple[str,
         )
     if not all(size.isdecimal() and int(size) < _TOLD for size in sizes):
         raise _nonsense(session)
-    (_, commit), (_, told) = spread.objects(repository, names)
+    (_, commit), (_, told) = trees.objects(repository, names)
     parents = re.findall(r"^parent (\w+)$", commit.partition(b"\n\n")[0].decode(), re.MULTILINE)
     if len(parents) == told.partition(b"\n\n")[0].count(b"\n") - 1:
         raise Unfit(
@@ -210,7 +207,7 @@ def _check_paths(
     here = ["--not", "--branches", "--remotes", "--tags", *known]
     try:
         new = repository.git("rev-list", *tips, *here).stdout
-        paths = spread.most_paths(repository, new) if new else 0
+        paths = trees.most_paths(repository, new) if new else 0
     except ProcessError as error:
         raise Unfit(
             f"git cannot read what session {session.name} holds", evidence=visible(error.what)

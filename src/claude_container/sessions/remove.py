@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from claude_container import images
 from claude_container.changes import own
-from claude_container.changes.commits import gitlinks, in_submodule, log
+from claude_container.changes.commits import log
 from claude_container.changes.folder import record
 from claude_container.changes.taken import Refused
+from claude_container.clone.submodules import gitlinks, in_submodule
 from claude_container.engines.base import (
     ContainerSpec,
     Engine,

@@ -32,10 +32,11 @@ DEFAULT = Limits()
 
 
 class Bounds:
-    """Keeps `broken` empty, or what was too much or too long: bytes, and seconds of silence.
+    """How many bytes may come, and how many seconds of silence may pass.
 
-    `later` is the silence that is borne once something came: a host that sends may
-    first have to pack for long, and git in there to work on what it got.
+    `broken` says in words why it was stopped, and is empty as long as it was not. `later`
+    is the silence that is borne once something came: a host that sends may first have to
+    pack for long, and git in there to work on what it got.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class Tail:
         self._kept = b""
 
     def add(self, chunk: bytes) -> None:
+        """Keep what follows, and forget what is too far back."""
         self._kept = (self._kept + chunk)[-self._size :]
 
     def __bytes__(self) -> bytes:
@@ -143,6 +145,7 @@ class Tail:
 
 
 def write_all(fd: int, chunk: bytes) -> None:
+    """Write all of it, however often that takes. Raises OSError."""
     view = memoryview(chunk)
     while view:
         view = view[os.write(fd, view) :]

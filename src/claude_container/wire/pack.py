@@ -40,7 +40,7 @@ class Meter:
         next(self._steps)
 
     def feed(self, data: bytes) -> None:
-        """Raises Nonsense."""
+        """Follow what came next. Raises Nonsense."""
         if data:
             self._steps.send(data)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from claude_container import host
 from claude_container.changes.folder.plan import Plan, Row
-from claude_container.changes.ready import folders
+from claude_container.changes.paths import folders
 from claude_container.changes.taken import Refused, lines
-from claude_container.clone import folder as keeping
-from claude_container.clone.folder import STAGING
+from claude_container.clone import index
 from claude_container.clone.opened import LINK, PROGRAM, Blocked, Opened
+from claude_container.clone.plain import STAGING
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import git
 from claude_container.interrupts import held_back
@@ -68,7 +68,7 @@ def carry_out(plan: Plan, begin: Callable[[], None] = lambda: None) -> None:
 
 @contextlib.contextmanager
 def _staging(place: Opened) -> Iterator[Opened]:
-    """A folder in the folder for files that are to be put in place; what was killed left goes."""
+    """A folder in the folder, for files to be put in place; those of killed merges are removed."""
     mine = f"{STAGING}{host.launcher_word()}"
     for name in os.listdir(place.fd):
         if name.startswith(STAGING) and host.word_is_left(name.removeprefix(STAGING)):
@@ -84,8 +84,8 @@ def _staging(place: Opened) -> Iterator[Opened]:
 def _prepare(place: Opened, staging: Opened, plan: Plan) -> None:
     """Write the new files, numbered, with the modes and owners that they are to have."""
     wanted = {str(at): row.new for at, row in enumerate(plan.rows) if row.new and not _is_mode(row)}
-    tree = keeping.tree(plan.repository, wanted)
-    with keeping.index(plan.repository, tree) as env:
+    tree = index.tree(plan.repository, wanted)
+    with index.temporary(plan.repository, tree) as env:
         try:
             git(
                 *(f"--git-dir={plan.repository.git_dir}", f"--work-tree={staging.path}"),
@@ -112,9 +112,7 @@ def _dress(place: Opened, staging: Opened, name: str, row: Row) -> None:
     made = os.stat(name, dir_fd=staging.fd, follow_symlinks=False)
     owner = before
     if owner is None and hasattr(os, "geteuid") and os.geteuid() == 0:
-        above = [place.lstat(up) for up in folders(row.path)]
-        there = [told for told in above if told and stat.S_ISDIR(told.st_mode)]
-        owner = there[-1] if there else os.fstat(place.fd)
+        owner = _above(place, row.path)[1]
     if owner and (owner.st_uid, owner.st_gid) != (made.st_uid, made.st_gid):
         try:
             os.chown(name, owner.st_uid, owner.st_gid, dir_fd=staging.fd, follow_symlinks=False)
@@ -127,6 +125,13 @@ def _dress(place: Opened, staging: Opened, name: str, row: Row) -> None:
     if before is not None and stat.S_ISREG(before.st_mode) and stat.S_ISREG(made.st_mode):
         os.chmod(name, _mode(before.st_mode, row), dir_fd=staging.fd)
         _copy_attributes(place.path / row.path, staging.path / name)
+
+
+def _above(place: Opened, path: str) -> tuple[str, os.stat_result]:
+    """The innermost folder on the way to a path that is there, "" for the root; and its stat."""
+    found = ((up, place.lstat(up)) for up in folders(path))
+    there = ((up, told) for up, told in found if told and stat.S_ISDIR(told.st_mode))
+    return next(there, ("", os.fstat(place.fd)))
 
 
 def _copy_attributes(old: Path, new: Path) -> None:
@@ -153,16 +158,10 @@ def _mode(mode: int, row: Row) -> int:
 
 
 def _is_mode(row: Row) -> bool:
-    return (
-        row.how == "mode"
-        and row.old is not None
-        and row.new is not None
-        and LINK
-        not in (
-            row.old.mode,
-            row.new.mode,
-        )
-    )
+    """Whether nothing but a file's mode changes."""
+    if row.old is None or row.new is None:
+        return False
+    return row.how == "mode" and LINK not in (row.old.mode, row.new.mode)
 
 
 def _check(place: Opened, rows: Sequence[Row]) -> dict[str, _Face | None]:
@@ -170,9 +169,7 @@ def _check(place: Opened, rows: Sequence[Row]) -> dict[str, _Face | None]:
     changed, barred, faces = [], [], {}
     device = os.fstat(place.fd).st_dev
     for row in rows:
-        above = [(up, place.lstat(up)) for up in folders(row.path)]
-        there = [(up, told) for up, told in above if told and stat.S_ISDIR(told.st_mode)]
-        up, told = there[-1] if there else ("", os.fstat(place.fd))
+        up, told = _above(place, row.path)
         # A file is put in place by a rename.
         elsewhere = row.new is not None and not _is_mode(row) and told.st_dev != device
         if elsewhere or not os.access(place.path / up, os.W_OK):
@@ -264,7 +261,7 @@ def _empty(fd: int, name: str) -> None:
 def _tidy(place: Opened, path: str) -> None:
     """Remove the folders that a deletion left empty, as git does."""
     with contextlib.suppress(OSError):
-        for up in reversed(list(folders(path))):
+        for up in folders(path):
             with place.parent(up) as (fd, name):
                 os.rmdir(name, dir_fd=fd)
 

@@ -6,22 +6,22 @@ by git's own three-way merge. Only files that change between the two are looked 
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from claude_container.changes import ready
-from claude_container.changes.named import fold
-from claude_container.changes.ready import folders
+from claude_container.changes import ready, trees
+from claude_container.changes.paths import folders, is_of_git
 from claude_container.changes.taken import Refused, lines
-from claude_container.clone import folder as keeping
+from claude_container.changes.trees import NOTHING, Change
+from claude_container.clone import index
 from claude_container.clone.opened import SUBMODULE, Blocked, Entry, Opened, parts
-from claude_container.git import Repository
+from claude_container.git import OURS, Repository
 from claude_container.terminal import visible
 
-WHO = ("claude-container", "claude@container")
 # git's own, whatever the user has set for merges: nobody is there to be asked.
 _MERGING = ("-c", "merge.directoryRenames=false", "-c", "merge.renames=true")
 
@@ -74,7 +74,7 @@ class Plan:
 def plan(folder: Path, repository: Repository, base: str, head: str) -> Plan:
     """What it takes to bring what changed from base to head (commits or trees) into a folder.
 
-    `repository` has both, and was made by clone.folder.scratch(); what the folder has of its
+    `repository` has both, and was made by clone.plain.scratch(); what the folder has of its
     own is stored in it. Raises Refused for paths that no folder may be given.
     """
     changes, left, conflicts = _changes(repository, base, head)
@@ -91,22 +91,23 @@ def plan(folder: Path, repository: Repository, base: str, head: str) -> Plan:
         if own:
             for path in own:
                 if here[path]:
-                    keeping.store(repository, place.content(path))
-            rows, unmerged = _three_way(repository, base, head, changes, here, done)
+                    repository.write_blob(place.content(path))
+            rows, unmerged = _three_way(repository, base, changes, here, done)
             conflicts += unmerged
         else:
             rows = [Row(path, *changes[path]) for path in here if path not in done]
         conflicts += _in_the_way(place, rows)
     bad = {conflict.path for conflict in conflicts}
+    rows = sorted((row for row in rows if row.path not in bad), key=lambda row: row.path)
     return Plan(
-        folder,
-        repository,
-        base,
-        head,
-        tuple(row for row in sorted(rows, key=lambda row: row.path) if row.path not in bad),
-        tuple(sorted(dict.fromkeys(conflicts), key=lambda conflict: conflict.path)),
-        len(done),
-        left,
+        folder=folder,
+        repository=repository,
+        base=base,
+        head=head,
+        rows=tuple(rows),
+        conflicts=tuple(sorted(dict.fromkeys(conflicts), key=lambda conflict: conflict.path)),
+        already=len(done),
+        left=left,
     )
 
 
@@ -115,10 +116,10 @@ def _changes(
 ) -> tuple[Changes, tuple[str, ...], list[Conflict]]:
     """The paths that change, the repositories among them, and files that one took the place of."""
     changes, left = {}, []
-    for path, old, new in _difference(repository, base, head):
-        if new and new.mode == SUBMODULE:
-            left.append(path)
-        changes[path] = _plain(old), _plain(new)
+    for change in trees.changes(repository, base, head):
+        if change.new_mode == SUBMODULE:
+            left.append(change.path)
+        changes[change.path] = _both(change)
     lost = [p for p in left if changes[p][0] or any(up == p for q in changes for up in folders(q))]
     for path in left:
         if changes[path] == (None, None):
@@ -127,23 +128,11 @@ def _changes(
     return changes, tuple(left), [Conflict(path, why) for path in lost]
 
 
-def _plain(entry: Entry | None) -> Entry | None:
-    return None if entry and entry.mode == SUBMODULE else entry
-
-
-def _difference(
-    repository: Repository, old: str, new: str
-) -> Iterator[tuple[str, Entry | None, Entry | None]]:
-    words = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev")
-    shown = repository.git(*words, old, new, "--", timeout=None).stdout
-    fields = os.fsdecode(shown).split("\0")
-    for row, path in zip(fields[::2], fields[1::2], strict=False):
-        modes_and_ids = row[1:].split(" ")
-        before, after = (
-            Entry(mode, id) if mode.strip("0") else None
-            for mode, id in zip(modes_and_ids[:2], modes_and_ids[2:4], strict=True)
-        )
-        yield path, before, after
+def _both(change: Change) -> tuple[Entry | None, Entry | None]:
+    """What was there and what is to be; a submodule is nothing."""
+    sides = ((change.old_mode, change.old), (change.new_mode, change.new))
+    old, new = (None if mode in (NOTHING, SUBMODULE) else Entry(mode, id) for mode, id in sides)
+    return old, new
 
 
 def _check_names(repository: Repository, base: str, head: str, changes: Changes) -> None:
@@ -174,13 +163,12 @@ def _is_safe(path: str) -> bool:
         return False
     if os.sep != "/" and any(os.sep in name or ":" in name for name in names):
         return False
-    return not any(fold(name).rstrip(" .") in (".git", "git~1", ".") for name in names)
+    return names[-1] != "." and not is_of_git(path)
 
 
 def _three_way(
     repository: Repository,
     base: str,
-    head: str,
     changes: Changes,
     here: Mapping[str, Entry | None],
     done: Iterable[str],
@@ -189,11 +177,10 @@ def _three_way(
     # What is there already is no question any more, on any side.
     settled = {path: changes[path][1] for path in done}
     theirs = {path: new for path, (_, new) in changes.items()}
-    root = keeping.commit(repository, keeping.tree(repository, settled, base), "-", WHO)
-    mine = keeping.tree(repository, here, base)
-    ours = keeping.commit(repository, mine, "-", WHO, root)
-    theirs_tree = keeping.tree(repository, theirs, base)
-    others = keeping.commit(repository, theirs_tree, "-", WHO, root)
+    root = repository.commit_tree(index.tree(repository, settled, base), "-", OURS)
+    mine = index.tree(repository, here, base)
+    ours = repository.commit_tree(mine, "-", OURS, root)
+    others = repository.commit_tree(index.tree(repository, theirs, base), "-", OURS, root)
     words = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages")
     merged = repository.git(*_MERGING, *words, ours, others, check=False, timeout=None)
     if merged.code not in (0, 1):
@@ -205,10 +192,11 @@ def _three_way(
     tree, *paths = os.fsdecode(merged.stdout).rstrip("\0").split("\0")
     bad = {path for path in paths if path}
     rows = []
-    for path, old, new in _difference(repository, mine, tree):
+    for change in trees.changes(repository, mine, tree):
+        path = change.path
         if path in changes and path not in bad:
-            both = new not in (changes[path][1], changes[path][0])
-            rows.append(Row(path, old, new, merged=both))
+            old, new = _both(change)
+            rows.append(Row(path, old, new, merged=new not in changes[path]))
     return rows, [Conflict(path, _why(path, changes, here)) for path in sorted(bad)]
 
 
@@ -226,31 +214,25 @@ def _why(path: str, changes: Changes, here: Mapping[str, Entry | None]) -> str:
 def _in_the_way(place: Opened, rows: Iterable[Row]) -> Iterator[Conflict]:
     """What of the folder's own lies where a file or a folder is to be."""
     going = {row.path for row in rows if row.new is None}
-    seen: dict[str, bool] = {}
-    repositories: dict[str, bool] = {}
+    is_repository = functools.cache(place.is_repository)
 
+    @functools.cache
     def is_other(path: str) -> bool:
-        if path not in seen:
-            told = place.lstat(path)
-            seen[path] = told is not None and not stat.S_ISDIR(told.st_mode)
-        return seen[path]
-
-    def is_repository(path: str) -> bool:
-        if path not in repositories:
-            repositories[path] = place.is_repository(path)
-        return repositories[path]
+        told = place.lstat(path)
+        return told is not None and not stat.S_ISDIR(told.st_mode)
 
     for row in rows:
+        above = list(folders(row.path))[::-1]  # what stands outermost is told
         try:
             if row.new is None:
-                if up := next((up for up in folders(row.path) if is_repository(up)), None):
+                if up := next(filter(is_repository, above), None):
                     yield Conflict(row.path, f"{up} is a git repository of its own here")
                 continue
-            if up := next((up for up in folders(row.path) if is_other(up)), None):
+            if up := next(filter(is_other, above), None):
                 if up not in going:
                     yield Conflict(row.path, f"{up} is no folder here")
                 continue
-            if up := next((up for up in folders(row.path) if is_repository(up)), None):
+            if up := next(filter(is_repository, above), None):
                 yield Conflict(row.path, f"{up} is a git repository of its own here")
                 continue
             told = place.lstat(row.path)

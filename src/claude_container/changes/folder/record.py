@@ -13,14 +13,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from claude_container.changes import own, trivial
+from claude_container.changes import own
 from claude_container.changes.commits import Commit, log
-from claude_container.changes.folder.plan import WHO, Plan, plan
+from claude_container.changes.folder.plan import Plan, plan
 from claude_container.changes.taken import Refused
-from claude_container.clone import folder as keeping
+from claude_container.clone import index, plain
 from claude_container.clone.opened import SUBMODULE, Blocked, Entry, Opened
 from claude_container.errors import ClaudeContainerError
-from claude_container.git import Repository
+from claude_container.git import OURS, Repository
 from claude_container.refs import our_ref
 
 
@@ -51,7 +51,7 @@ def _put_already(repository: Repository, undo: str, folder: Path, left: str) -> 
             with contextlib.suppress(Blocked):
                 if place.entry(path) == new.get(path) != old.get(path):
                     put[path] = theirs.get(path)
-    return keeping.tree(repository, put, left)
+    return index.tree(repository, put, left)
 
 
 def begin(repository: Repository, session: str, planned: Plan) -> None:
@@ -67,9 +67,9 @@ def begin(repository: Repository, session: str, planned: Plan) -> None:
         new = {**dict.fromkeys(first), **then, **new}
         old = {**old, **dict.fromkeys(then), **first}
     told = json.dumps({"base": base, "head": planned.head})
-    left = keeping.commit(repository, keeping.tree(repository, new), told, WHO)
+    left = repository.commit_tree(index.tree(repository, new), told, OURS)
     pins = dict.fromkeys([left, base, planned.head])
-    made = keeping.commit(repository, keeping.tree(repository, old), told, WHO, *pins)
+    made = repository.commit_tree(index.tree(repository, old), told, OURS, *pins)
     repository.update_refs({our_ref(session, "undo"): made})
 
 
@@ -80,7 +80,7 @@ def current(repository: Repository, session: str, folder: Path, who: tuple[str, 
     """
     found = repository.refs(our_ref(session, "").rstrip("/"))
     base, pushed = found[our_ref(session, "base")], found.get(our_ref(session, "pushed"))
-    held = _entries(repository, keeping.take(repository, folder).tree)
+    held = _entries(repository, plain.take(repository, folder).tree)
     known = _entries(repository, base)
     with Opened(folder) as place:
         for path in known.keys() - held.keys():
@@ -89,17 +89,17 @@ def current(repository: Repository, session: str, folder: Path, who: tuple[str, 
                 mine = known[path].mode != SUBMODULE
                 entry = place.entry(path) if mine else known[path]
                 if entry and entry != known[path]:
-                    keeping.store(repository, place.content(path))
+                    repository.write_blob(place.content(path))
             except Blocked:
                 entry = known[path]
             if entry:
                 held[path] = entry
-    tree = keeping.tree(repository, held)
-    last = pushed if pushed and not trivial.is_ancestor(repository, pushed, base) else base
+    tree = index.tree(repository, held)
+    last = pushed if pushed and not repository.is_ancestor(pushed, base) else base
     if tree == repository.git("rev-parse", f"{last}^{{tree}}").text:
         return None
     on = dict.fromkeys(filter(None, (base, pushed)))
-    return keeping.commit(repository, tree, f"{folder.name}, as it is now", who, *on)
+    return repository.commit_tree(tree, f"{folder.name}, as it is now", who, *on)
 
 
 def finish(repository: Repository, session: str, head: str) -> None:

@@ -31,10 +31,6 @@ def split(
 def _only_brings(repository: Repository, commit: Commit, hosts: Sequence[str]) -> bool:
     return (
         len(commit.parents) == 2
-        and any(is_ancestor(repository, parent, tip) for parent in commit.parents for tip in hosts)
+        and any(repository.is_ancestor(parent, tip) for parent in commit.parents for tip in hosts)
         and automatic(repository, *commit.parents) == commit.tree
     )
-
-
-def is_ancestor(repository: Repository, old: str, new: str) -> bool:
-    return repository.git("merge-base", "--is-ancestor", old, new, check=False).code == 0

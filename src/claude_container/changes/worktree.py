@@ -15,7 +15,7 @@ SPARSE = ("-c", "core.sparseCheckout=true", "-c", "core.sparseCheckoutCone=false
 
 
 @contextlib.contextmanager
-def worktree(repository: Repository, session: str, commit: str) -> Iterator[Repository]:
+def empty(repository: Repository, session: str, commit: str) -> Iterator[Repository]:
     """A linked worktree at a commit, detached and empty, that goes with whatever happens.
 
     It lies in the repository's own git folder, where nothing looks for files and what

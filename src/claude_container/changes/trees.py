@@ -1,16 +1,67 @@
-"""How many paths a commit stands for: ten trees can stand for ten billion."""
+"""What trees hold, and in what two of them differ: read with git, and never checked out."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from claude_container.git import Repository
 from claude_container.process import ProcessError
 
+_RAW = ("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev")
+NOTHING = "000000"  # the mode of what is not there
+
+
+class Change(NamedTuple):
+    """One path of a difference; a rename is two. Where nothing is, mode and id are zeros."""
+
+    path: str
+    old_mode: str
+    new_mode: str
+    old: str
+    new: str
+
+    @property
+    def added(self) -> bool:
+        return self.old_mode == NOTHING
+
+    @property
+    def gone(self) -> bool:
+        return self.new_mode == NOTHING
+
+
+def changes(repository: Repository, old: str, new: str) -> Iterator[Change]:
+    """What changes from one commit or tree to another. Raises ProcessError."""
+    return _changes(repository.git(*_RAW, old, new, "--", timeout=None).stdout)
+
+
+def changes_of_each(repository: Repository, ids: Iterable[str]) -> Iterator[Change]:
+    """What each of these commits changes, one after the other. Raises ProcessError."""
+    asked = "".join(f"{id}\n" for id in ids).encode()
+    return _changes(repository.git(*_RAW, "--root", "--stdin", input=asked, timeout=None).stdout)
+
+
+def _changes(raw: bytes) -> Iterator[Change]:
+    fields = iter(os.fsdecode(raw).split("\0"))
+    for field in fields:
+        if field.startswith(":"):  # else it is the id of a commit
+            old_mode, new_mode, old, new, _ = field[1:].split(" ")
+            yield Change(next(fields), old_mode, new_mode, old, new)
+
+
+def paths(repository: Repository, tree: str) -> list[str]:
+    """The paths of all files in a commit or tree. Raises ProcessError."""
+    listed = repository.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree)
+    return [path for path in os.fsdecode(listed.stdout).split("\0") if path]
+
 
 def most_paths(repository: Repository, commits: bytes) -> int:
-    """The paths in the largest of these commits (ids, one a line). Raises ProcessError."""
+    """How many paths the largest of these commits (ids, one a line) has. Raises ProcessError.
+
+    Ten trees can stand for ten billion.
+    """
     listing = ("--objects", "--no-walk", "--filter=blob:none", "--no-object-names", "--stdin")
     listed = repository.git("rev-list", *listing, input=commits).stdout
     trees: dict[bytes, tuple[int, Sequence[bytes]]] = {}

@@ -6,14 +6,13 @@ counts, and every file is kept byte for byte. Nothing is written into it from he
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from claude_container.clone.opened import BARE, Entry, kind
+from claude_container.clone import index
+from claude_container.clone.opened import BARE, kind
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import NAMED, Repository, git
 
@@ -96,7 +95,7 @@ def take(repository: Repository, folder: Path, most: int | None = None) -> Taken
             ' fetch_limit = "20g"',
         )
     without = "".join(f":(top,exclude,literal){path}\0" for path in (*odd, *nested))
-    with index(repository) as env:
+    with index.temporary(repository) as env:
         words = ("add", "--all", "--pathspec-from-file=-", "--pathspec-file-nul")
         _git(repository, folder, *_ADDING, *words, input=f":/\0{without}", env=env)
         files = _git(repository, folder, "ls-files", "-z", env=env)
@@ -157,38 +156,3 @@ def _odd(folder: Path, without: set[str]) -> tuple[dict[str, str], list[str], in
             elif not entry.is_symlink():
                 odd[path] = f"is a {kind(entry.stat(follow_symlinks=False).st_mode)}"
     return odd, nested, size
-
-
-def store(repository: Repository, content: bytes) -> str:
-    return repository.git("hash-object", "-w", "--no-filters", "--stdin", input=content).text
-
-
-def commit(repository: Repository, tree: str, message: str, who: tuple[str, str], *on: str) -> str:
-    """A commit of a tree on top of others; nothing refers to it yet."""
-    env = {f"GIT_{role}_NAME": who[0] for role in ("AUTHOR", "COMMITTER")}
-    env |= {f"GIT_{role}_EMAIL": who[1] for role in ("AUTHOR", "COMMITTER")}
-    words = [word for parent in on for word in ("-p", parent)]
-    return repository.git("commit-tree", tree, *words, "-m", message, env=env).text
-
-
-@contextlib.contextmanager
-def index(repository: Repository, start: str | None = None) -> Iterator[Mapping[str, str | None]]:
-    """The environment in which git has an index of its own, empty or with a tree in it."""
-    with tempfile.TemporaryDirectory(prefix="claude-container-") as temporary:
-        env = {"GIT_INDEX_FILE": f"{temporary}/index"}
-        if start is not None:
-            repository.git("-c", "core.splitIndex=false", "read-tree", start, env=env)
-        yield env
-
-
-def tree(
-    repository: Repository, entries: Mapping[str, Entry | None], start: str | None = None
-) -> str:
-    """A tree of these entries; with `start` that tree, changed by them (None: nothing there)."""
-    gone = [f"0 {'0' * 40}\t{path}\0" for path, entry in entries.items() if entry is None]
-    there = [f"{e.mode} {e.id}\t{path}\0" for path, e in entries.items() if e is not None]
-    rows = os.fsencode("".join((*gone, *there)))
-    with index(repository, start) as env:
-        words = ("-c", "core.splitIndex=false", "update-index", "-z", "--index-info")
-        repository.git(*words, input=rows, env=env, timeout=None)
-        return repository.git("write-tree", env=env).text
