@@ -75,6 +75,25 @@ def rows(found: list[Risk]) -> list[tuple[str, str, bool]]:
     return [(risk.kind, risk.path, risk.confirm) for risk in found]
 
 
+BARE = {"x/HEAD": "ref: refs/heads/main", "x/config": "[core]\n\tfsmonitor = evil\n"}
+
+
+@pytest.mark.parametrize("held", ["in the tree", "here, in no tree"])
+def test_what_makes_a_bare_repository_needs_a_yes(host: Host, held: str) -> None:
+    """Its config names programs, which git in that folder runs."""
+    rest = {"x/objects/a": "", "x/refs/a": ""}
+    hooks = ("hooks", "x", True)
+    assert hooks not in rows(host.risks(BARE))
+    if held == "in the tree":
+        assert hooks in rows(host.risks({**BARE, **rest}, old=rest))
+    else:  # ignored, or of an earlier merge
+        for path in rest:
+            (host.top / path).parent.mkdir(parents=True)
+        assert hooks in rows(host.risks(BARE))
+        (host.top / "x" / "HEAD").touch()
+        assert hooks in rows(host.risks({"x/config": "new"}))
+
+
 def test_plain_work_has_no_risk(host: Host) -> None:
     files = {"README.md": "x", "src/a b.py": "", "Makefile": "all:", "src/hooks/useNap.ts": "x"}
     files |= {"node/package.json": '{"scripts": {"test": "x"}}', "файл.py": "x", "日本.md": "x"}

@@ -24,6 +24,7 @@ from claude_container.git import Repository
 _ROWS = 50  # of one kind; the next says how many more
 _BLOBS = 5000  # whose content is looked at
 _BYTES = 1 << 20  # of one of them
+_BARE = ("HEAD", "objects", "refs")  # by which git knows a bare repository
 # What a package manager runs on its own.
 _SCRIPTS = (
     *("preinstall", "install", "postinstall", "prepublish", "dependencies"),
@@ -59,7 +60,7 @@ def find(repository: Repository, old: str, new: str, folder: Path | None = None)
     rows += _of_contents(repository, changes, mine)
     if added := [change.path for change in changes if change.added]:
         rows += _twins(repository, new, added)
-    rows += _repositories(repository, new, changes)
+    rows += _repositories(repository, new, changes, folder or repository.top)
     return _bounded(rows)
 
 
@@ -242,11 +243,17 @@ def _twins(repository: Repository, new: str, added: list[str]) -> Iterator[Risk]
                 yield Risk("name", twin, f"some systems take it for {part}", False)
 
 
-def _repositories(repository: Repository, new: str, changes: list[Change]) -> Iterator[Risk]:
+def _repositories(
+    repository: Repository, new: str, changes: list[Change], top: Path
+) -> Iterator[Risk]:
     """Folders that git itself would take for a bare repository, whose config names programs."""
-    written = [fold(change.path) for change in changes if not change.gone]
-    parted = [path.rpartition("/") for path in written]
-    held: dict[str, set[str]] = {at: set() for at, _, name in parted if name in ("head", "config")}
+    held: dict[str, set[str]] = {}
+    for change in changes:
+        at, _, name = change.path.rpartition("/")
+        if not change.gone and fold(name) in ("head", "config"):
+            # With what lies there already, ignored or from before, it can be whole, too.
+            here = {part for part in _BARE if os.path.lexists(top / at / part)}
+            held.setdefault(fold(at), set()).update(map(fold, here))
     if not held:
         return
     for path in trees.paths(repository, new):
@@ -255,7 +262,7 @@ def _repositories(repository: Repository, new: str, changes: list[Change]) -> It
             if at in held:
                 held[at].add(name)
     for at, names in held.items():
-        if names >= {"head", "objects", "refs"}:
+        if names.issuperset(map(fold, _BARE)):
             yield Risk(
                 "hooks", at or ".", "git takes it for a repository, and runs its config", True
             )
