@@ -25,6 +25,9 @@ class Stocked(Engine, Builder, Protocol):
     """An engine that can make images."""
 
 
+IN_USE = "a container or another image uses it"
+
+
 @dataclass(frozen=True)
 class Entry:
     """One image of ours. Of the kinds, an unnamed one lost its name to a newer image."""
@@ -155,7 +158,7 @@ def _discard(engine: Stocked, id: str) -> str:
     try:
         engine.remove_image(id)
     except ImageInUse:
-        return "a container or another image uses it"
+        return IN_USE
     return ""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -51,7 +50,7 @@ def command(
             found = looking.losses(call, runs_on, chosen_entries, chosen, elsewhere)
             refused = [
                 *_refused(call, chosen_entries, found, busy, elsewhere),
-                *(_refusal(name, losses) for name, losses in left.items() if losses),
+                *(_left_refusal(runs_on, name, losses) for name, losses in left.items()),
             ]
             if refused:
                 _tell(call, refused, [*(e.name for e in chosen_entries), *left])
@@ -71,7 +70,7 @@ def _elsewhere(repo: str | None) -> Repository | None:
     """The repository that --repo names, else the one we stand in."""
     if repo is None:
         return git.find(settings.working_directory())
-    folder = Path(repo).expanduser()
+    folder = settings.expanded(repo)
     found = git.find(folder) if folder.is_dir() else None
     if found is None:
         raise UsageError(f"--repo {repo} is no git repository")
@@ -145,6 +144,14 @@ def _agreed(call: Call, entry: Entry) -> bool:
 def _refusal(name: str, losses: Losses) -> ClaudeContainerError:
     return ClaudeContainerError(
         f"session {name} holds what is nowhere else", evidence="\n".join(evidence(losses))
+    )
+
+
+def _left_refusal(engine: Engine, name: str, losses: Losses) -> ClaudeContainerError:
+    # It may be on another engine, or context, and would then be lost to its repository.
+    return ClaudeContainerError(
+        f"{engine.name} has no session {name}, of which this repository still has refs",
+        evidence="\n".join(evidence(losses)),
     )
 
 

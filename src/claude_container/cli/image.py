@@ -197,7 +197,8 @@ def _tell(call: Call, renewed: Renewed) -> None:
     if renewed.stays and before:
         id = before.id.removeprefix("sha256:")[:12]
         call.console.warn(f"the old image {id} stays: {renewed.stays}")
-        call.console.hint(f"once nothing uses it: claude-container image rm {id}")
+        if renewed.stays == stock.IN_USE:
+            call.console.hint(f"once nothing uses it: claude-container image rm {id}")
 
 
 def _claude(labels: Mapping[str, str]) -> str:

@@ -152,12 +152,12 @@ def launcher_id() -> str:
     return f"{_machine()}:{os.getpid()}:{_started(os.getpid())}"
 
 
-def launcher_is_gone(launcher: str) -> bool:
-    """Whether the launcher of that id has ended for sure; False where that cannot be known."""
+def launcher_is_gone(launcher: str) -> bool | None:
+    """Whether the launcher of that id has ended; None where that cannot be known from here."""
     machine, _, rest = launcher.partition(":")
     pid, _, started = rest.partition(":")
     if machine != _machine() or not pid.isdigit() or sys.platform == "win32":
-        return False
+        return None
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -175,7 +175,7 @@ def launcher_word() -> str:
 
 def word_is_left(word: str) -> bool:
     """Whether the process that a launcher_word names has ended for sure, whatever follows it."""
-    return launcher_is_gone(":".join(word.split("-")[:3]))
+    return bool(launcher_is_gone(":".join(word.split("-")[:3])))
 
 
 def read_regular(path: Path, limit: int = 1 << 20) -> bytes:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from claude_container import __version__, archive, host, images
+from claude_container import __version__, archive, images
 from claude_container.archive import Entry
 from claude_container.clone import packing, plain
 from claude_container.clone.packing import CannotCreate, Created, Plan, Wanted
@@ -30,8 +29,6 @@ from claude_container.sessions import home, known, leftovers, model, remove, wor
 from claude_container.sessions.known import Session
 from claude_container.sessions.leftovers import SessionBusy
 
-_PACKS = "packs-"  # of folders in host.cache_dir()
-
 
 def create(
     engine: Engine,
@@ -50,7 +47,7 @@ def create(
     """
     _check_left_behind(repository, name)
     planned = packing.plan(repository, name, wanted)
-    with _temporary() as temporary:
+    with workspace.temporary() as temporary:
         # Before there is anything on the engine: what fails here leaves nothing, and
         # ^C does not have to wait for it.
         entries = list(planned.entries(temporary))
@@ -76,7 +73,7 @@ def create_of_folder(
     id = os.urandom(16).hex()
     repository = plain.scratch(known.scratch(name, id), directory)
     try:
-        with _temporary() as temporary:
+        with workspace.temporary() as temporary:
             taken = plain.take(repository, directory, most)
             commit = repository.commit_tree(taken.tree, f"{directory.name}, as it was", identity)
             planned = packing.of_folder(repository, commit, identity)
@@ -203,15 +200,3 @@ def _fill(engine: Engine, container: str, entries: Sequence[Entry]) -> None:
             evidence=workspace.shown(bytes(said)),
             hint=f"the engine's disk is full: {engine.name} system df" if full else "",
         )
-
-
-@contextlib.contextmanager
-def _temporary() -> Iterator[Path]:
-    """A folder for packs. Those of launchers that are gone are removed: they may be large."""
-    above = host.cache_dir()
-    for old in above.glob(f"{_PACKS}*") if above else ():
-        if host.word_is_left(old.name.removeprefix(_PACKS)):
-            shutil.rmtree(old, ignore_errors=True)
-    mine = f"{_PACKS}{host.launcher_word()}-"
-    with tempfile.TemporaryDirectory(prefix=mine, dir=above) as folder:
-        yield Path(folder)

@@ -182,9 +182,10 @@ def _elsewhere(value: str) -> str:
 def _check_shell(engine: Engine, spec: ContainerSpec) -> None:
     """Raise what is wrong with an image whose entrypoint, on a terminal, seems not to have run."""
     # Without the mount there may be no such workdir, which podman takes for a failure.
-    bare = replace(spec, name=f"{spec.name}-shell", tty=False, mounts=(), publish=(), workdir=None)
-    engine.create(replace(bare, command=("/bin/sh", "-c", ":")))
-    engine.attach(bare.name, Streams(stdin=NOTHING, stdout=lambda _: None))
+    bare = replace(spec, tty=False, mounts=(), publish=(), workdir=None)
+    words = ("/bin/sh", "-c", ":")
+    container = engine.create(replace(bare, name=model.throwaway_name("shell"), command=words))
+    engine.attach(container, Streams(stdin=NOTHING, stdout=lambda _: None))
 
 
 def _create(engine: Engine, launch: Launch, spec: ContainerSpec, progress: images.Progress) -> str:

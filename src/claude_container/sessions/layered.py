@@ -6,10 +6,8 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from claude_container import host, images
 from claude_container.clone import plain
@@ -17,7 +15,7 @@ from claude_container.engines.base import Bind, Engine, EngineError, VolumeMount
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository
 from claude_container.process import ProcessError
-from claude_container.sessions import lay, overlay, transport
+from claude_container.sessions import lay, overlay, transport, workspace
 from claude_container.sessions.overlay import Overlay
 from claude_container.wire.bounds import Limits
 
@@ -82,8 +80,8 @@ def look(
     if sys.platform == "win32":
         raise CannotLook("sessions of --dir cannot be looked at on Windows", hint="use WSL 2")
     overlay.check(found)
-    with tempfile.TemporaryDirectory(prefix="layers-", dir=host.cache_dir()) as temporary:
-        repository = plain.scratch(Path(temporary) / "git", found.directory)
+    with workspace.temporary() as temporary:
+        repository = plain.scratch(temporary / "git", found.directory)
         _fetch(engine, repository, found, progress, limits)
         sides = [repository.commit(f"refs/layers/{side}") for side in ("now", "base", "head")]
         now, base, head = sides

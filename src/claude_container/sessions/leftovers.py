@@ -97,11 +97,11 @@ def _is_dead(container: Container) -> bool:
     The second is for launchers that cannot be looked at from here: in another
     container or on another machine, or before a restart of this one.
     """
-    if container.state == "created":
+    gone = host.launcher_is_gone(container.labels.get(model.LAUNCHER, ""))
+    if gone is None and container.state == "created":
         created = model.created(container.labels)
-        if created and time.time() - created > _START_SECONDS:
-            return True
-    return host.launcher_is_gone(container.labels.get(model.LAUNCHER, ""))
+        return bool(created and time.time() - created > _START_SECONDS)
+    return bool(gone)
 
 
 def _clear(engine: Engine, container: Container) -> Swept:

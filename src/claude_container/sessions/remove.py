@@ -204,7 +204,7 @@ def _take(engine: Engine, name: str, removes: str) -> str | None:
         try:
             return engine.create(spec)
         except ImageMissing:
-            return None  # then nobody can be about to start it either
+            return None  # there is nothing to hold it with; a look gets the image
         except NameTaken:
             if leftovers.holder_is_alive(engine, name):
                 break

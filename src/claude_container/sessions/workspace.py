@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from claude_container import host, images
 from claude_container.engines.base import (
@@ -22,6 +26,7 @@ from claude_container.wire.bounds import Bounds, Limits, Tail
 # To become the owner of the workspace; nothing of it is left when git starts.
 _CAPABILITIES = ("CHOWN", "SETUID", "SETGID", "SETPCAP")
 _PIDS = 256
+_TRAVELS = "travels-"  # what folders in host.cache_dir() begin with
 # What is asked for is small, and may take long: filters and merge drivers run for it.
 _LIMITS = Limits(64 << 20, 600.0)
 
@@ -149,3 +154,15 @@ def shown(said: bytes, lines: int = 12) -> str:
     """The last lines of what a program in a workspace said, in which nothing can hide."""
     text = said.decode(errors="replace").splitlines()
     return "\n".join(visible(line) for line in text[-lines:])
+
+
+@contextlib.contextmanager
+def temporary() -> Iterator[Path]:
+    """A folder for what travels. Those of launchers that are gone go: they may be large."""
+    above = host.cache_dir()
+    for old in above.glob(f"{_TRAVELS}*") if above else ():
+        if host.word_is_left(old.name.removeprefix(_TRAVELS)):
+            shutil.rmtree(old, ignore_errors=True)
+    mine = f"{_TRAVELS}{host.launcher_word()}-"
+    with tempfile.TemporaryDirectory(prefix=mine, dir=above) as folder:
+        yield Path(folder)

@@ -242,9 +242,16 @@ def _put_one(place: Opened, staging: Opened, prepared: str, row: Row) -> None:
             finally:
                 os.close(file)
             return
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if _is_folder(fd, name):
             _empty(fd, name)
         os.rename(prepared, name, src_dir_fd=staging.fd, dst_dir_fd=fd)
+
+
+def _is_folder(fd: int, name: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _empty(fd: int, name: str) -> None:
