@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from claude_container import git
-from claude_container.cli import listed, looking, names, session, settings, table
+from claude_container.cli import listed, looking, names, own, session, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.engines.base import Engine
@@ -37,7 +37,7 @@ def command(
     remote or tag of your repository has and no merge has taken. Deletes all of the
     names, or none.
     """
-    runs_on, chosen = session.chosen(call, engine)
+    runs_on = own.engine(engine)
     elsewhere = _elsewhere(repo)
     entries = listing.entries(listed.find(call, runs_on))
     chosen_entries = [entry for entry in entries if entry.name in names]
@@ -48,9 +48,9 @@ def command(
     with contextlib.ExitStack() as held:
         busy = _hold(held, runs_on, chosen_entries, force=force)
         if not force:
-            found = looking.losses(call, runs_on, chosen_entries, chosen, elsewhere)
+            found = looking.losses(call, runs_on, chosen_entries, elsewhere)
             refused = [
-                *_refused(call, chosen_entries, found, busy, elsewhere),
+                *_refused(call, chosen_entries, found, busy),
                 *(_refusal(name, losses) for name, losses in left.items() if losses),
             ]
             if refused:
@@ -120,7 +120,6 @@ def _refused(
     entries: Sequence[Entry],
     found: Sequence[Losses],
     busy: dict[str, ClaudeContainerError],
-    elsewhere: Repository | None,
 ) -> list[ClaudeContainerError]:
     """Why these are not to be deleted; of a conversation a user at a terminal is asked."""
     refused = []

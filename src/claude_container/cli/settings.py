@@ -16,11 +16,11 @@ from claude_container.config import Settings
 from claude_container.devcontainer import DevContainer
 from claude_container.engines.base import Bind
 from claude_container.errors import UsageError
+from claude_container.terminal import visible
 
 _PORT = re.compile(
     r"(?:(?P<ip>\d+(?:\.\d+){3}|\[[0-9a-f:]+\]):)?(?P<host>\d+)(?::(?P<inner>\d+))?(?P<proto>/(?:tcp|udp))?"
 )
-size = config.size
 _OURS = ("CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR", "CLAUDE_CONFIG_DIR")
 
 
@@ -66,7 +66,7 @@ def resolve(
     """
     if bool(dockerfile) + bool(flags.image) + bool(flags.variant) > 1:
         raise UsageError("--image, --variant and a Dockerfile exclude each other")
-    user = _user()
+    user = config.from_user(host.config_dir(os.environ))
     theirs = _theirs(console, directory)
     include, theirs = theirs.include, replace(theirs, include=())
     environment = config.from_environment(os.environ)
@@ -118,7 +118,7 @@ def resolve(
         )
     if theirs.variant and (trusted or not (user.image or user.dockerfile or user.variant)):
         return resolved(None, config.PROJECT_FILE, image=None, variant=theirs.variant)
-    own = None if user.image or not user.dockerfile else expanded(user.dockerfile)
+    own = None if user.image or not user.dockerfile else host.expanded(user.dockerfile)
     return resolved(own, "your config file")
 
 
@@ -128,13 +128,8 @@ def brings(console: Console, directory: Path) -> tuple[Brought, tuple[str, ...]]
     Raises UsageError.
     """
     theirs = _theirs(console, directory)
-    chosen = theirs.over(_user()).devcontainer
+    chosen = theirs.over(config.from_user(host.config_dir(os.environ))).devcontainer
     return brought.look(directory, theirs, chosen, settled=False), theirs.include
-
-
-def _user() -> Settings:
-    folder = host.config_dir(os.environ)
-    return config.from_file(folder / config.USER_FILE) if folder else Settings()
 
 
 def _theirs(console: Console, directory: Path) -> Settings:
@@ -153,13 +148,18 @@ def _theirs(console: Console, directory: Path) -> Settings:
 def working_directory() -> Path:
     """The current directory, without symlinks. Raises UsageError where it cannot be used."""
     try:
-        directory = Path.cwd()
-        str(directory).encode()
+        return mountable(Path.cwd())
     except FileNotFoundError:
         raise UsageError("the current directory does not exist any more") from None
+
+
+def mountable(directory: Path) -> Path:
+    """The directory, if an engine can be told of it. Raises UsageError."""
+    try:
+        str(directory).encode()
     except UnicodeEncodeError:
         raise UsageError(
-            "the path of this directory is not valid UTF-8",
+            f"the path of {visible(str(directory))} is not valid UTF-8",
             hint="no engine can mount it: rename it",
         ) from None
     return directory
@@ -221,14 +221,6 @@ def environment(words: tuple[str, ...]) -> dict[str, str]:
     return values
 
 
-def expanded(path: str) -> Path:
-    """A path with ~ for the home directory. Raises UsageError."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"cannot tell where {path} is", evidence=str(error)) from error
-
-
 def mounts(words: tuple[str, ...], directory: Path) -> tuple[Bind, ...]:
     """What `--mount SRC:DST[:ro]` words mean; SRC may be relative to `directory`."""
     return tuple(_mount(word, directory) for word in words)
@@ -238,7 +230,7 @@ def _mount(word: str, directory: Path) -> Bind:
     found = host.split_mount(word, host.platform())
     if not found:
         raise UsageError(f"--mount {word!r} is not SRC:DST[:ro]", hint="DST is an absolute path")
-    source = directory / expanded(found[0])
+    source = directory / host.expanded(found[0])
     if not os.path.exists(source):
         raise UsageError(f"--mount: there is no {source}")
     return Bind(str(source.resolve()), *found[1:])
@@ -261,26 +253,3 @@ def identity(said: str | None) -> tuple[str, str] | None:
     if not match:
         raise UsageError(f'identity = "{said}" is not "Name <email>"')
     return match[1], match[2]
-
-
-def certificate(path: str | None) -> bytes:
-    """The company's certificates: the file that was set, else one that variables name.
-
-    Raises UsageError for a file that was set and holds none; a variable's file
-    that is missing is no error, since other programs get by with that too.
-    """
-    named = None if path else host.ca_file(os.environ)
-    if not path and not named:
-        return b""
-    file = expanded(path) if path else Path(named[0] if named else "")
-    try:
-        content = host.read_regular(file, limit=16 << 20)
-    except OSError as error:
-        if not path:
-            return b""
-        raise UsageError(f"cannot read the ca_file {file}", evidence=str(error)) from error
-    if b"-----BEGIN " not in content:
-        if not path:
-            return b""
-        raise UsageError(f"{file} holds no certificate", hint="ca_file is a PEM file")
-    return content
