@@ -27,7 +27,7 @@ from claude_container.sessions.known import NoSession
 from claude_container.sessions.remove import Losses
 from claude_container.terminal import visible
 
-_MESSAGE = "Work that was not committed yet"
+MESSAGE = "Work that was not committed yet"
 
 
 @click.command("merge")
@@ -83,7 +83,7 @@ def _merge(call: Call, engine: Engine, name: str, flags: dict[str, Any]) -> int:
 
         return merge_folder.merge(call, engine, repository, opened, flags)
     if flags["commit_pending"] and not flags["dry_run"]:
-        upkeep.commit_pending(engine, opened, _MESSAGE, console)
+        upkeep.commit_pending(engine, opened, MESSAGE, console)
     figures = session.look_now(call, engine, repository, opened, counted=False)
     if pending := session.uncommitted(figures.pending_count):
         console.warn(f"not part of this: {pending} in the session (--commit-pending commits it)")
@@ -148,7 +148,7 @@ def _check(console: Console, flags: dict[str, Any]) -> None:
     if flags["undo_"] and flags["into"]:
         raise UsageError(
             "--undo takes the last merge back, whichever branch that went into",
-            hint="leave --into away",
+            hint="leave --into out",
         )
     if flags["undo_"] or flags["dry_run"]:
         if flags["delete"]:

@@ -23,7 +23,6 @@ from claude_container.sessions.known import Session
 from claude_container.terminal import visible
 
 _SHOWN = 50  # files
-_MESSAGE = "Work that was not committed yet"
 # Flags about commits and branches, of which a folder has none.
 _SENSELESS = {
     "select": "--select chooses commits",
@@ -50,7 +49,7 @@ def merge(
             console.warn(f"not in here: {pending} in the session, which a merge commits first")
         else:
             console.doing(f"committing {pending} in the session first")
-            upkeep.commit_pending(engine, opened, _MESSAGE, console)
+            upkeep.commit_pending(engine, opened, shared.MESSAGE, console)
             seen = session.look_now(call, engine, repository, opened, counted=False)
     planned = record.since_last(repository, opened.name, opened.directory)
     resolving = f"claude-container push {opened.name} brings your files in there, for Claude to"
