@@ -108,7 +108,10 @@ def default_name(variant: str = SLIM) -> str:
 
 
 def default(environ_proxies: Mapping[str, str], ca: bytes, variant: str | None = None) -> Choice:
-    """A default image: from the registry, or from the recipe in this package."""
+    """A default image: from the registry, or from the recipe in this package.
+
+    Raises UsageError.
+    """
     name = default_name(variant or SLIM)
     build = recipe(name, variant or SLIM, environ_proxies, ca)
     source = "the default image" if variant in (None, SLIM) else f"the default image, {variant}"

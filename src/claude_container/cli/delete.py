@@ -194,10 +194,12 @@ def evidence(losses: Losses) -> list[str]:
 
 
 def nested(paths: Sequence[str]) -> str:
+    """Repositories inside of a session that would go with it, by count."""
     if len(paths) == 1:
         return "1 repository in it, at a commit that is nowhere else"
     return f"{len(paths)} repositories in it, at commits that are nowhere else"
 
 
 def changed(count: int) -> str:
+    """What a session of --dir changed and would go with it, by count."""
     return f"{table.many(count, 'change')} that its folder does not have"

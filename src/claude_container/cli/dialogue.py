@@ -24,7 +24,10 @@ def kept(chosen: Settings) -> Store:
 
 
 def place(chosen: Settings, env: Mapping[str, str] | None = None) -> Place:
-    """Where a login runs with these settings: the default image, on a network that leads out."""
+    """Where a login runs with these settings: the default image, on a network that leads out.
+
+    Raises UsageError.
+    """
     ca = images.certificate(chosen.ca_file)
     return Place(
         engine=engines.get(chosen.engine),

@@ -204,6 +204,10 @@ def _hints(found: Review, *, of_folder: bool) -> Iterator[str]:
 
 
 def write_names(files: Sequence[File], null: bool) -> None:
+    """Write the paths, one a line, or with `null` as they are with a NUL after each.
+
+    On a terminal nothing can hide in them; elsewhere those that could be misread are quoted.
+    """
     if null:
         rows = [os.fsencode(file.path) + b"\0" for file in files]
     elif sys.stdout.isatty():
