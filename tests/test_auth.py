@@ -199,7 +199,7 @@ def test_a_store_of_no_known_kind_is_a_usage_error(here: Cli, token_file: Path) 
 def test_a_repository_cannot_choose_the_store(here: Cli, project: Path, token_file: Path) -> None:
     (project / ".claude-container.toml").write_text('token_store = "keyring"\n')
     ran = here("login", "--with-token", input=SETUP)
-    assert ran.code == 0 and "ignored token_store" in ran.stderr
+    assert ran.code == 0
     assert token_file.exists()
 
 

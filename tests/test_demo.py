@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("image")]
 
 def left() -> str:
     """What the engine has of the demo's."""
-    containers = sh("docker", "ps", "-a", "--format", "{{.Names}}", "--filter", "name=demo-of-")
+    containers = sh("docker", "ps", "-a", "--format", "{{.Names}}", "--filter", "name=demo-")
     return containers + sh("docker", "volume", "ls", "-q", "--filter", f"name={play.SESSION}")
 
 

@@ -16,7 +16,6 @@ from claude_container.cli import merge as verb
 from claude_container.cli import session as opening
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
-from claude_container.config import Settings
 from claude_container.errors import UsageError
 from claude_container.sessions.known import Session
 from tests.histories import IDENTITY, NAME, Lab
@@ -37,8 +36,7 @@ def lab(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
         return Figures(0, "id", lab.agent.id(), "main", ("?? new",), 1)
 
     monkeypatch.chdir(lab.host.folder)
-    monkeypatch.setattr(opening, "chosen", lambda *args: (None, Settings()))
-    monkeypatch.setattr(opening, "opened", lambda *args: (None, lab.repository, opened))
+    monkeypatch.setattr(opening, "opened", lambda *args: (lab.repository, opened))
     monkeypatch.setattr(opening, "look_now", look)
     monkeypatch.setattr(verb, "sweeping", lambda *args: contextlib.nullcontext())
     return lab

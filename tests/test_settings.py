@@ -198,7 +198,7 @@ def test_where_default_images_come_from_is_for_the_user_alone(
     # What git does in a session's volume comes from there, too, and is slim.
     monkeypatch.setenv("CLAUDE_CONTAINER_VARIANT", "full")
     assert workspace.spec("s", "x").image == f"other/name:{__version__}"
-    assert images.standard().name == f"other/name:{__version__}"
+    assert images.slim().name == f"other/name:{__version__}"
 
 
 @pytest.mark.parametrize(
@@ -504,7 +504,7 @@ def no_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_certificate")
 class TestCertificate:
     def test_none_is_the_usual_case(self) -> None:
-        assert settings.certificate(None) == b""
+        assert images.certificate(None) == b""
 
     def test_the_file_that_was_set_comes_before_a_variables(
         self, home: Path, monkeypatch: pytest.MonkeyPatch
@@ -512,8 +512,16 @@ class TestCertificate:
         (home / "ca.pem").write_bytes(PEM)
         (home / "other.pem").write_bytes(PEM * 2)
         monkeypatch.setenv("SSL_CERT_FILE", str(home / "other.pem"))
-        assert settings.certificate("~/ca.pem") == PEM
-        assert settings.certificate(None) == PEM * 2
+        assert images.certificate("~/ca.pem") == PEM
+        assert images.certificate(None) == PEM * 2
+
+    def test_the_image_that_git_works_in_is_built_with_the_users_own(self, home: Path) -> None:
+        (home / "ca.pem").write_bytes(PEM)
+        write_user(home, 'ca_file = "~/ca.pem"')
+        for ca, held in (None, True), (b"", False):
+            build = images.slim(ca).build
+            assert build and isinstance(build.context, bytes)
+            assert (PEM in build.context) == held
 
     @pytest.mark.parametrize(
         ("name", "said"),
@@ -531,6 +539,19 @@ class TestCertificate:
         (home / "notes").write_text("no certificate")
         monkeypatch.chdir(home)
         with pytest.raises(UsageError, match=said):
-            settings.certificate(name)
+            images.certificate(name)
         monkeypatch.setenv("SSL_CERT_FILE", name)
-        assert settings.certificate(None) == b""
+        assert images.certificate(None) == b""
+
+
+@pytest.mark.parametrize(
+    "verb", [["demo"], ["list"], ["diff", "x"], ["merge", "x", "--all"], ["delete", "x"]]
+)
+def test_which_engine_is_for_the_user_alone_and_every_verb_takes_that(
+    home: Path, project: Path, here: Cli, verb: list[str]
+) -> None:
+    write_user(home, 'engine = "of-mine"')
+    write_project(project, HOSTILE)
+    ran = here(*verb)
+    assert ran.code == 2 and "of-mine" in ran.stderr
+    assert "theirs" not in ran.stderr

@@ -158,7 +158,7 @@ def test_a_name_is_taken_whatever_the_case_and_whoever_has_it(
         said = cli("-s", talk, "--", "--version", cwd=repo, CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
         assert said.code == 0, said.stderr
         taken = cli("start", talk, cwd=repo, CLAUDE_CODE_OAUTH_TOKEN=TOKEN)
-        assert (taken.code, f"{talk} is a conversation in {repo}" in taken.stderr) == (2, True)
+        assert (taken.code, f"{talk} is a conversation about {repo}" in taken.stderr) == (2, True)
         assert f"claude-container --session {talk}" in taken.stderr
     finally:
         remove(talk)

@@ -156,6 +156,19 @@ def from_file(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> Se
     return settings
 
 
+def of_user(environ: Mapping[str, str], folder: Path | None) -> Settings:
+    """What the user alone says, whatever a directory brings: environment > their own file.
+
+    `folder` is host.config_dir's. Raises UsageError.
+    """
+    return from_environment(environ).over(from_user(folder))
+
+
+def from_user(folder: Path | None) -> Settings:
+    """The settings in the user's own file, in the folder of our own. Raises UsageError."""
+    return from_file(folder / USER_FILE) if folder else Settings()
+
+
 def size(said: str | int | None, default: int) -> int:
     """Bytes of a setting such as "20g" or "500m". Raises UsageError."""
     if said is None:

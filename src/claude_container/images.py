@@ -73,7 +73,7 @@ def find_dockerfile(directory: Path) -> Path | None:
 
 
 def named(name: str, source: str) -> Choice:
-    """An image by its name: used as it is, pulled where it is missing."""
+    """An image by its name: used as it is, pulled where it is missing. Raises UsageError."""
     if not name or name.startswith("-") or any(c.isspace() for c in name):
         raise UsageError(f"{name!r} ({source}) cannot be an image")
     return Choice(name, source, pull=True)
@@ -89,10 +89,7 @@ def repository() -> str:
 
     Never what a directory says: git's own containers are of these images, too. Raises UsageError.
     """
-    folder = host.config_dir(os.environ)
-    said = config.from_environment(os.environ).default_image or (
-        config.from_file(folder / config.USER_FILE).default_image if folder else None
-    )
+    said = config.of_user(os.environ, host.config_dir(os.environ)).default_image
     if said is not None and not _REPOSITORY.fullmatch(said):
         raise UsageError(
             f"default_image = {said!r} cannot be an image's name",
@@ -111,11 +108,48 @@ def default_name(variant: str = SLIM) -> str:
 
 
 def default(environ_proxies: Mapping[str, str], ca: bytes, variant: str | None = None) -> Choice:
-    """A default image: from the registry, or from the recipe in this package."""
+    """A default image: from the registry, or from the recipe in this package.
+
+    Raises UsageError.
+    """
     name = default_name(variant or SLIM)
     build = recipe(name, variant or SLIM, environ_proxies, ca)
     source = "the default image" if variant in (None, SLIM) else f"the default image, {variant}"
     return Choice(name, source, pull=True, build=build, ours=True)
+
+
+def slim(ca: bytes | None = None) -> Choice:
+    """The slim default image, in which git works on what a session has.
+
+    For its build with the certificates `ca`; None stands for those of the user's own settings.
+    Raises UsageError.
+    """
+    if ca is None:
+        ca = certificate(config.of_user(os.environ, host.config_dir(os.environ)).ca_file)
+    return default(host.proxies(os.environ), ca)
+
+
+def certificate(path: str | None) -> bytes:
+    """The company's certificates: the file that was set, else one that variables name.
+
+    Raises UsageError for a file that was set and holds none; a variable's file
+    that is missing is no error, since other programs get by with that too.
+    """
+    named = None if path else host.ca_file(os.environ)
+    if not path and not named:
+        return b""
+    file = host.expanded(path) if path else Path(named[0] if named else "")
+    try:
+        content = host.read_regular(file, limit=16 << 20)
+    except OSError as error:
+        if not path:
+            return b""
+        raise UsageError(f"cannot read the ca_file {file}", evidence=str(error)) from error
+    if b"-----BEGIN " not in content:
+        if not path:
+            return b""
+        raise UsageError(f"{file} holds no certificate", hint="ca_file is a PEM file")
+    return content
 
 
 def recipe(name: str, target: str, environ_proxies: Mapping[str, str], ca: bytes) -> Build:
@@ -139,15 +173,6 @@ def with_musl(default: Choice, version: str) -> Choice:
     arguments = {**default.build.arguments, "LIBC": "-musl", "CLAUDE_VERSION": version}
     tag = f"claude-tools:{version}-musl"
     return Choice(tag, "the recipe", build=replace(default.build, tag=tag, arguments=arguments))
-
-
-def standard() -> Choice:
-    """The slim default image, with proxies and certificates as the environment names them."""
-    ca = b""
-    if named := host.ca_file(os.environ):
-        with contextlib.suppress(OSError):
-            ca = host.read_regular(Path(named[0]), limit=16 << 20)
-    return default(host.proxies(os.environ), ca)
 
 
 def project(
@@ -246,11 +271,13 @@ def fetch(engine: Engine, choice: Choice, progress: Progress, *, rebuild: bool =
 
 
 def pull(engine: Builder, name: str, progress: Progress) -> None:
+    """Get an image from its registry, telling of it. Raises EngineError."""
     with progress.task(f"pulling {name}") as line:
         engine.pull(name, line)
 
 
 def build(engine: Builder, plan: Build, origin: str, progress: Progress) -> None:
+    """Build an image, telling from what (`origin`). Raises EngineError."""
     try:
         with progress.task(f"building {plan.tag} from {origin}") as line:
             engine.build(plan, line)

@@ -17,7 +17,6 @@ from claude_container.config import Settings
 from claude_container.errors import ClaudeContainerError, Terminated, UsageError
 from claude_container.sessions import known, model, transport
 from claude_container.terminal import visible
-from claude_container.wire import bounds
 from claude_container.wire.bounds import Limits
 
 _USAGE = "git-remote-claude-container is for git to call: git fetch claude-container::NAME"
@@ -63,11 +62,7 @@ def _connect(engine_name: str, name: str, service: str) -> None:
         most, silence = looked.split()
         limits = Limits(int(most), float(silence))
     else:
-        chosen, default = _settings(), bounds.DEFAULT
-        limits = Limits(
-            config.size(chosen.fetch_limit, default.bytes),
-            config.seconds(chosen.fetch_timeout, default.silence),
-        )
+        limits = transport.limits_of(_settings())
         known.need(engine, name)
     os.write(1, b"\n")
     transport.serve(
@@ -86,9 +81,7 @@ def _connect(engine_name: str, name: str, service: str) -> None:
 
 def _settings() -> Settings:
     """The user's own: git calls us in a repository that may be anybody's."""
-    folder = host.config_dir(os.environ)
-    theirs = config.from_file(folder / config.USER_FILE) if folder else Settings()
-    return config.from_environment(os.environ).over(theirs)
+    return config.of_user(os.environ, host.config_dir(os.environ))
 
 
 def _line() -> str:

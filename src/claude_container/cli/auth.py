@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from claude_container import credentials
-from claude_container.cli import dialogue, launch, options, settings, table
+from claude_container.cli import dialogue, launch, options, own, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
@@ -36,9 +36,7 @@ def status(call: Call, /, ask: bool, as_json: bool, **flags: Any) -> int:
     Exit code 1 (in CI 2) if there is none, or, with --check, if it is not known to work.
     """
     console = call.console
-    chosen = settings.resolve(
-        console, settings.working_directory(), Settings(**flags), ask=False
-    ).settings
+    chosen = own.settings(Settings(**flags))
     env = settings.environment(chosen.env)
     try:
         token = launch.find_token(env, chosen)

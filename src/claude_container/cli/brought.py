@@ -37,7 +37,8 @@ class Brought:
 def look(directory: Path, theirs: Settings, chosen: str | None, *, settled: bool) -> Brought:
     """What there is; `settled` where the image is chosen without it.
 
-    `chosen` is the development container that was, if one was. Raises UsageError.
+    `chosen` names the development container to take of several, if the user named one.
+    Raises UsageError.
     """
     things, words, digest = {}, [], None
     dockerfile, dev, notes = (None, None, ()) if settled else _image(directory, theirs, chosen)

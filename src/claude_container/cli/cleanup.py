@@ -8,10 +8,9 @@ from time import time
 import click
 
 from claude_container import git
-from claude_container.cli import delete, listed, looking, session, settings, table
+from claude_container.cli import delete, listed, looking, own, session, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
-from claude_container.config import Settings
 from claude_container.engines.base import Engine, VolumeInUse
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.sessions import home, listing, remove
@@ -57,13 +56,13 @@ def command(
             "cleanup asks before it deletes, and there is no terminal",
             hint="claude-container list shows what there is; --merged --yes loses nothing",
         )
-    runs_on, chosen = session.chosen(call, engine)
+    runs_on = own.engine(engine)
     here = git.find(settings.working_directory())
     there = listed.find(call, runs_on)
     entries = [e for e in listing.entries(there) if _is_old(e, least)]
     tools = [] if merged else [e for e in listing.tools(there) if _is_old(e, least)]
     resting = [e for e in entries if not e.running and (e.work or not merged)]
-    found = looking.losses(call, runs_on, resting, chosen, here)
+    found = looking.losses(call, runs_on, resting, here)
     wanted = [(e, lost) for e, lost in zip(resting, found, strict=True) if not (merged and lost)]
     wanted += [(entry, Losses()) for entry in tools]
     for entry in entries:
@@ -75,7 +74,7 @@ def command(
     call.console.answer("\n".join(_shown(wanted)))
     if not yes and not call.console.confirm(_question(wanted)):
         return 1
-    kept = [_kept(call, runs_on, entry, lost, chosen, here) for entry, lost in wanted]
+    kept = [_kept(call, runs_on, entry, lost, here) for entry, lost in wanted]
     return int(any(kept))
 
 
@@ -120,7 +119,6 @@ def _kept(
     engine: Engine,
     entry: Entry,
     shown: Losses,
-    chosen: Settings,
     here: git.Repository | None,
 ) -> bool:
     """Delete an entry, unless it is no longer what was shown; tell whether it stays."""
@@ -131,7 +129,7 @@ def _kept(
             return False
         with remove.hold(engine, entry.name, entry.work):
             # Since it was looked at somebody may have worked in it: there was a question.
-            if looking.losses(call, engine, [entry], chosen, here) != [shown]:
+            if looking.losses(call, engine, [entry], here) != [shown]:
                 call.console.warn(f"{delete.in_words(entry)} changed meanwhile, and stays")
                 return True
             repository = home.find(entry.session, here) if entry.session else None

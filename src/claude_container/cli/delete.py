@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import click
 
-from claude_container import git
-from claude_container.cli import listed, looking, names, session, settings, table
+from claude_container import git, host
+from claude_container.cli import listed, looking, names, own, session, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.engines.base import Engine
@@ -36,7 +36,7 @@ def command(
     remote or tag of your repository has and no merge has taken. Deletes all of the
     names, or none.
     """
-    runs_on, chosen = session.chosen(call, engine)
+    runs_on = own.engine(engine)
     elsewhere = _elsewhere(repo)
     entries = listing.entries(listed.find(call, runs_on))
     chosen_entries = [entry for entry in entries if entry.name in names]
@@ -47,9 +47,9 @@ def command(
     with contextlib.ExitStack() as held:
         busy = _hold(held, runs_on, chosen_entries, force=force)
         if not force:
-            found = looking.losses(call, runs_on, chosen_entries, chosen, elsewhere)
+            found = looking.losses(call, runs_on, chosen_entries, elsewhere)
             refused = [
-                *_refused(call, chosen_entries, found, busy, elsewhere),
+                *_refused(call, chosen_entries, found, busy),
                 *(_left_refusal(runs_on, name, losses) for name, losses in left.items()),
             ]
             if refused:
@@ -70,7 +70,7 @@ def _elsewhere(repo: str | None) -> Repository | None:
     """The repository that --repo names, else the one we stand in."""
     if repo is None:
         return git.find(settings.working_directory())
-    folder = settings.expanded(repo)
+    folder = host.expanded(repo)
     found = git.find(folder) if folder.is_dir() else None
     if found is None:
         raise UsageError(f"--repo {repo} is no git repository")
@@ -119,7 +119,6 @@ def _refused(
     entries: Sequence[Entry],
     found: Sequence[Losses],
     busy: dict[str, ClaudeContainerError],
-    elsewhere: Repository | None,
 ) -> list[ClaudeContainerError]:
     """Why these are not to be deleted; of a conversation a user at a terminal is asked."""
     refused = []
@@ -202,10 +201,12 @@ def evidence(losses: Losses) -> list[str]:
 
 
 def nested(paths: Sequence[str]) -> str:
+    """Repositories inside of a session that would go with it, by count."""
     if len(paths) == 1:
         return "1 repository in it, at a commit that is nowhere else"
     return f"{len(paths)} repositories in it, at commits that are nowhere else"
 
 
 def changed(count: int) -> str:
+    """What a session of --dir changed and would go with it, by count."""
     return f"{table.many(count, 'change')} that its folder does not have"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import textwrap
 import time
 
 import click
 
-from claude_container import engines, host, images
-from claude_container.cli import settings
+from claude_container import engines, images
+from claude_container.cli import own
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
+from claude_container.config import Settings
 from claude_container.demo import play
 
 _WIDTH = min(shutil.get_terminal_size().columns, 80) - 4
@@ -37,8 +37,9 @@ def command(call: Call, /, engine: str | None, ca_file: str | None) -> None:
     The real Claude Code finds a bug in a little repository, fixes and commits it.
     """
     console = call.console
-    image = images.default(host.proxies(os.environ), settings.certificate(ca_file))
-    with sweeping(console, runs_on := engines.get(engine)):
+    chosen = own.settings(Settings(engine=engine, ca_file=ca_file))
+    image = images.slim(images.certificate(chosen.ca_file))
+    with sweeping(console, runs_on := engines.get(chosen.engine)):
         if runs_on.image(image.name) is None:
             images.fetch(runs_on, image, console)
         console.doing(f"asking claude, in a container: “{play.PROMPT}”")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from claude_container import credentials, engines, host, images
-from claude_container.cli import browser, settings
+from claude_container.cli import browser
 from claude_container.cli.console import Console
 from claude_container.config import Settings
 from claude_container.credentials import Store, TokenError
@@ -24,11 +24,14 @@ def kept(chosen: Settings) -> Store:
 
 
 def place(chosen: Settings, env: Mapping[str, str] | None = None) -> Place:
-    """Where a login runs with these settings: the default image, on a network that leads out."""
-    ca = settings.certificate(chosen.ca_file)
+    """Where a login runs with these settings: the default image, on a network that leads out.
+
+    Raises UsageError.
+    """
+    ca = images.certificate(chosen.ca_file)
     return Place(
         engine=engines.get(chosen.engine),
-        image=images.default(host.proxies(os.environ), ca),
+        image=images.slim(ca),
         env={**host.proxies(os.environ), **(env or {})},
         network=None if chosen.network == "none" else chosen.network,
         ca=ca,

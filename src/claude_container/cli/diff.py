@@ -17,11 +17,11 @@ from claude_container import git
 from claude_container.changes import review
 from claude_container.changes.review import File, Review
 from claude_container.changes.risks import Risk
-from claude_container.cli import names, session, table
+from claude_container.cli import names, own, session, table
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.errors import UsageError
-from claude_container.sessions import look
+from claude_container.sessions import look, overlay
 from claude_container.sessions.known import NoSession
 from claude_container.terminal import visible
 
@@ -51,13 +51,14 @@ def command(call: Call, /, name: str, shown: str | None, null: bool, engine: str
     """
     if null and shown != "names":
         raise UsageError("-z goes with --name-only")
+    runs_on = own.engine(engine)
     try:
-        repository, opened, figures = session.look_at(call, name, engine)
+        repository, opened, figures = session.look_at(call, runs_on, name)
     except NoSession:
-        if layer := session.layer(call, name, engine):
+        if layered := overlay.find(runs_on, name):
             from claude_container.cli import diff_layers
 
-            return diff_layers.diff(call, *layer, shown, null=null)
+            return diff_layers.diff(call, runs_on, layered, shown, null=null)
         raise
     top = opened.directory if opened.of_folder else repository.top
     paths = pathspecs(top, call.claude_args)
@@ -203,6 +204,10 @@ def _hints(found: Review, *, of_folder: bool) -> Iterator[str]:
 
 
 def write_names(files: Sequence[File], null: bool) -> None:
+    """Write the paths, one a line, or with `null` as they are with a NUL after each.
+
+    On a terminal nothing can hide in them; elsewhere those that could be misread are quoted.
+    """
     if null:
         rows = [os.fsencode(file.path) + b"\0" for file in files]
     elif sys.stdout.isatty():

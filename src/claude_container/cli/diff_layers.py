@@ -32,11 +32,9 @@ _STAYS = {
 def diff(call: Call, engine: Engine, found: Overlay, shown: str | None, *, null: bool) -> int:
     """Show what the session changed."""
     paths = shared.pathspecs(found.directory, call.claude_args)
-    _, chosen = session.chosen(call, engine.name)
-    limits = session.limits(chosen)
     with (
         sweeping(call.console, engine),
-        layered.look(engine, found, call.console, limits=limits) as seen,
+        layered.look(engine, found, call.console, limits=session.limits()) as seen,
     ):
         if shown == "patch":
             words = ("diff", seen.now, seen.head, "--", *paths)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from claude_container import engines, git
+from claude_container import engines, git, images
 from claude_container.cli import launch, settings
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
@@ -36,7 +36,7 @@ def command(call: Call, /, as_json: bool, **flags: Any) -> int:
     env = settings.environment(resolved.settings.env)
 
     def choose() -> Choice:
-        ca = settings.certificate(resolved.settings.ca_file)
+        ca = images.certificate(resolved.settings.ca_file)
         return launch.choose_image(directory, resolved, ca)
 
     def see_directory() -> str:

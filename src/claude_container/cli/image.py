@@ -57,7 +57,7 @@ def _chosen(call: Call, **flags: Any) -> Chosen:
     engine = engines.get(chosen.engine)
     if not isinstance(engine, Builder):
         raise ClaudeContainerError(f"{engine.name} keeps no images of its own")
-    return Chosen(engine, chosen, settings.certificate(chosen.ca_file))
+    return Chosen(engine, chosen, images.certificate(chosen.ca_file))
 
 
 @command.command("list", short_help="the images there are, with size, claude's version and age")

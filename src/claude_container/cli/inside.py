@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from claude_container import host
-from claude_container.cli import launch, session, settings
+from claude_container.cli import launch, own, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine, Streams
@@ -18,7 +18,7 @@ _INSIDE = ("/bin/sh", "/run/claude-container/inside", "command")
 
 def run(call: Call, name: str, words: tuple[str, ...], flags: dict[str, Any]) -> int:
     """Run a command in a session, as its user; return its exit code. Raises NoSession."""
-    engine, _ = session.chosen(call, flags["engine"])
+    engine = own.engine(flags["engine"])
     model.check_name(name)
     layered = overlay.find(engine, name)
     found = layered or known.need(engine, name)
@@ -32,7 +32,8 @@ def run(call: Call, name: str, words: tuple[str, ...], flags: dict[str, Any]) ->
                 )
             return engine.exec_attached(container, [*_INSIDE, *words], streams).code
         here = found.directory if found.directory.is_dir() else settings.working_directory()
-        planned, _ = launch.plan(call, here, name, flags, token=False)
+        resolved = launch.resolve(call, here, flags)
+        planned, _ = launch.plan(call, here, name, flags, resolved, token=False)
         if layered:
             planned = replace(planned, overlay=lay.checked(layered, accept=True), command=words)
         else:

@@ -42,7 +42,9 @@ _TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "TZ")
 @click.option("--continue", "-c", "continue_", is_flag=True, help="go on where it was left")
 @click.option("--build", "-b", is_flag=True, help="build the image again first")
 @click.option(
-    *("--dir", "-d", "dir_"),
+    "--dir",
+    "-d",
+    "dir_",
     metavar="PATH",
     help="work on a layer over PATH (deprecated)",
     shell_complete=names.complete_folder,
@@ -63,31 +65,27 @@ def command(call: Call, /, dockerfile: str | None, **flags: Any) -> int:
     settings.check_workspace(directory)
     name = flags["session"]
     session = model.default_name(directory) if name is None else model.check_name(name)
-    launch, engine = plan(call, directory, session, flags, dockerfile, in_place=True)
+    resolved = resolve(call, directory, flags, dockerfile)
+    launch, engine = plan(call, directory, session, flags, resolved, in_place=True)
     return run(call.console, engine, launch)
 
 
-def plan(
+def resolve(
     call: Call,
     directory: Path,
-    session: str,
     flags: dict[str, Any],
     dockerfile: str | None = None,
     *,
-    in_place: bool = False,
-    token: bool = True,
-) -> tuple[Launch, Engine]:
-    """Decide everything about a launch; the engine is asked nothing, but for a login.
-
-    `in_place` mounts the directory itself. Without `token` there is none in it: a command of
-    the user's own needs no login.
-    """
+    ask: bool = True,
+) -> Resolved:
+    """The settings of a launch with these flags, as settings.resolve finds and raises."""
     resolved = settings.resolve(
         call.console,
         directory,
         settings.from_flags(flags),
         dockerfile=dockerfile,
         trust=flags["trust"],
+        ask=ask,
     )
     if dockerfile and not os.path.lexists(dockerfile):
         import difflib
@@ -95,6 +93,24 @@ def plan(
         close = difflib.get_close_matches(dockerfile, VERBS, 1)
         hint = f"did you mean the verb {close[0]}?" if close else "verbs: " + ", ".join(VERBS)
         raise UsageError(f"there is no file (and no verb) {dockerfile}", hint=hint)
+    return resolved
+
+
+def plan(
+    call: Call,
+    directory: Path,
+    session: str,
+    flags: dict[str, Any],
+    resolved: Resolved,
+    *,
+    in_place: bool = False,
+    token: bool = True,
+) -> tuple[Launch, Engine]:
+    """Decide everything about a launch; the engine is asked nothing, but for a login.
+
+    `in_place` mounts the directory itself. Without `token` there is none in it: a command of
+    the user's own needs no login. Raises UsageError, TokenError, and what a login raises.
+    """
     chosen = resolved.settings
     for note in resolved.notes:
         call.console.warn(note)
@@ -106,7 +122,7 @@ def plan(
     launch = Launch(
         directory=directory,
         session=session,
-        image=choose_image(directory, resolved, ca := settings.certificate(chosen.ca_file)),
+        image=choose_image(directory, resolved, ca := images.certificate(chosen.ca_file)),
         claude_args=call.claude_args,
         token=None,
         streams=Streams.own(interactive=not host.in_ci(os.environ)),
@@ -158,20 +174,21 @@ def run(console: Console, engine: Engine, launch: Launch) -> int:
 
 
 def choose_image(directory: Path, resolved: Resolved, ca: bytes) -> images.Choice:
+    """The image that the settings name, build, or leave to us. Raises ClaudeContainerError."""
+    proxies, dev = host.proxies(os.environ), resolved.dev
     if resolved.dockerfile:
-        file, proxies, dev = resolved.dockerfile, host.proxies(os.environ), resolved.dev
-        if not dev:
-            return images.project(directory, file, proxies, trusted=resolved.digest)
         return images.project(
-            *(directory, file, proxies),
-            context=dev.context,
-            arguments=dev.args,
-            target=dev.target,
+            directory,
+            resolved.dockerfile,
+            proxies,
+            context=dev.context if dev else None,
+            arguments=dev.args if dev else None,
+            target=dev.target if dev else None,
             trusted=resolved.digest,
         )
     if resolved.settings.image:
         return images.named(resolved.settings.image, resolved.image_source)
-    return images.default(host.proxies(os.environ), ca, resolved.settings.variant)
+    return images.default(proxies, ca, resolved.settings.variant)
 
 
 def _without(dev: DevContainer | None, env: Mapping[str, str]) -> DevContainer | None:
@@ -196,11 +213,6 @@ def _forwarded(console: Console, dev: DevContainer | None, chosen: Settings) -> 
     if taken := [str(port) for port in ports if port not in free]:
         console.warn(f"not forwarded, as it is in use here: port {', '.join(taken)}")
     return tuple(settings.publish(str(port)) for port in free)
-
-
-def standard_image(ca: bytes) -> images.Choice:
-    """The slim default image, which does what git has to do in a session's volume."""
-    return images.default(host.proxies(os.environ), ca)
 
 
 def other_login(env: Mapping[str, str]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from claude_container.cli import chosen
+from claude_container.cli import own
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.sessions import asking
@@ -25,7 +25,7 @@ def command(
     COMMITS and UNCOMMITTED are what the last look at a session found (diff, merge,
     leaving it, list --refresh), SEEN is how long ago that was.
     """
-    runs_on = chosen.engine(engine)
+    runs_on = own.engine(engine)
     answer = asking.begin(runs_on)
     from claude_container.cli import listed
     from claude_container.sessions import listing

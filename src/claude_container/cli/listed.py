@@ -39,7 +39,7 @@ def tables(entries: Sequence[Entry], *, sizes: bool = False) -> list[str]:
         if some and kind in _HEADINGS:
             lines += [*([""] if lines else []), _HEADINGS[kind]]
         if some:
-            lines += _TABLES[kind](some, sizes)
+            lines += _sessions(some, sizes) if kind == SESSION else _TABLES[kind](some)
     return lines
 
 
@@ -69,7 +69,7 @@ def _session(entry: Entry) -> list[str]:
     ]
 
 
-def _conversations(entries: Sequence[Entry], sizes: bool) -> list[str]:
+def _conversations(entries: Sequence[Entry]) -> list[str]:
     body = [
         [e.name, table.short_path(e.directory), table.since(e.created), e.running or "-"]
         for e in entries
@@ -77,13 +77,12 @@ def _conversations(entries: Sequence[Entry], sizes: bool) -> list[str]:
     return table.rows(["NAME", "DIRECTORY", "AGE", "RUNNING"], body, shrink=(1, 0), right=(2,))
 
 
-def _originals(entries: Sequence[Entry], sizes: bool) -> list[str]:
+def _originals(entries: Sequence[Entry]) -> list[str]:
     body = [[entry.name, ", ".join(entry.volumes)] for entry in entries]
     return table.rows(["NAME", "VOLUMES"], body, shrink=(1, 0), right=())
 
 
 _TABLES = {
-    SESSION: _sessions,
     OVERLAY: _conversations,
     CONVERSATION: _conversations,
     ORIGINAL: _originals,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from claude_container import credentials, host
-from claude_container.cli import dialogue, options, settings
+from claude_container.cli import dialogue, options, own
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
@@ -34,9 +34,7 @@ def command(call: Call, /, with_token: bool, replace: bool, no_browser: bool, **
     file of mode 600 or, with token_store = "keyring", in the system's keyring.
     """
     console = call.console
-    chosen = settings.resolve(
-        console, settings.working_directory(), Settings(**flags), ask=False
-    ).settings
+    chosen = own.settings(Settings(**flags))
     store = dialogue.kept(chosen)
     if os.environ.get(credentials.VARIABLE):
         console.warn(f"{credentials.VARIABLE} is set here, and comes before the one that is saved")

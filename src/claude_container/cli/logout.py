@@ -7,9 +7,8 @@ import os
 import click
 
 from claude_container import credentials, host
-from claude_container.cli import settings
+from claude_container.cli import own
 from claude_container.cli.main import Call
-from claude_container.config import Settings
 from claude_container.credentials import TokenError
 
 _REVOKE = "claude.ai/settings/claude-code revokes it everywhere"  # as setup-token says (2.1.330)
@@ -20,11 +19,9 @@ _REVOKE = "claude.ai/settings/claude-code revokes it everywhere"  # as setup-tok
 def command(call: Call, /) -> None:
     """Remove the saved token from this machine; it stays valid until it is revoked."""
     console = call.console
-    directory = settings.working_directory()
-    chosen = settings.resolve(console, directory, Settings(), ask=False).settings
     removed, failed = False, None
     # One from before token_store was set is no less there.
-    for kind in dict.fromkeys([credentials.FILE, chosen.token_store or credentials.FILE]):
+    for kind in dict.fromkeys([credentials.FILE, own.settings().token_store or credentials.FILE]):
         try:
             store = credentials.store(kind, host.config_dir(os.environ))
             if store.remove():

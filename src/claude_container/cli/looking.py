@@ -8,7 +8,6 @@ from dataclasses import replace
 from claude_container import git
 from claude_container.cli import session, settings
 from claude_container.cli.main import Call
-from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError
 from claude_container.sessions import home, listing, look, remove, workspace
@@ -18,8 +17,7 @@ from claude_container.sessions.remove import Losses
 
 def refreshed(call: Call, engine: Engine, entries: list[Entry]) -> list[Entry]:
     """The entries with what looks at the sessions find now; a failure is told in its row."""
-    _, chosen = session.chosen(call, engine.name)
-    limits = session.limits(chosen)
+    limits = session.limits()
     here = git.find(settings.working_directory())
 
     def see(entry: Entry) -> Entry:
@@ -61,11 +59,10 @@ def losses(
     call: Call,
     engine: Engine,
     entries: Sequence[Entry],
-    chosen: Settings,
     elsewhere: git.Repository | None,
 ) -> list[Losses]:
     """What would be lost with each session; of other entries that is not asked: nothing."""
-    limits = session.limits(chosen)
+    limits = session.limits()
 
     def see(entry: Entry) -> Losses:
         if entry.overlay:

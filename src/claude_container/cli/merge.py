@@ -14,19 +14,20 @@ from claude_container.changes import foresee, merge, plan, risks, undo
 from claude_container.changes.plan import NOTHING, Options, Plan
 from claude_container.changes.risks import Risk
 from claude_container.cli import merge_words as words
-from claude_container.cli import names, session, settings, table
+from claude_container.cli import names, own, session, settings, table
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
+from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import large, look, model, remove, upkeep
+from claude_container.sessions import large, look, model, overlay, remove, upkeep
 from claude_container.sessions.known import NoSession
 from claude_container.sessions.remove import Losses
 from claude_container.terminal import visible
 
-_MESSAGE = "Work that was not committed yet"
+MESSAGE = "Work that was not committed yet"
 
 
 @click.command("merge")
@@ -62,29 +63,28 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
     _check(call.console, flags)
     if flags["undo_"] and (here := git.find(settings.working_directory())):
         return _undo(call.console, here, name, as_json=flags["as_json"])
-    engine, _ = session.chosen(call, flags["engine"])
+    engine = own.engine(flags["engine"])
     with sweeping(call.console, engine):
-        return _merge(call, name, flags)
+        return _merge(call, engine, name, flags)
 
 
-def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
+def _merge(call: Call, engine: Engine, name: str, flags: dict[str, Any]) -> int:
     console = call.console
     try:
-        engine, repository, opened = session.opened(call, name, flags["engine"])
+        repository, opened = session.opened(engine, name)
     except NoSession:
-        if layer := session.layer(call, name, flags["engine"]):
+        if layered := overlay.find(engine, name):
             from claude_container.cli import merge_layers
 
-            return merge_layers.merge(call, *layer, flags)
+            return merge_layers.merge(call, engine, layered, flags)
         raise
     if opened.of_folder:
         from claude_container.cli import merge_folder
 
         return merge_folder.merge(call, engine, repository, opened, flags)
     if flags["commit_pending"] and not flags["dry_run"]:
-        upkeep.commit_pending(engine, opened, _MESSAGE, console)
-    _, chosen = session.chosen(call, flags["engine"])
-    figures = session.look_now(call, engine, repository, opened, chosen, counted=False)
+        upkeep.commit_pending(engine, opened, MESSAGE, console)
+    figures = session.look_now(call, engine, repository, opened, counted=False)
     if pending := session.uncommitted(figures.pending_count):
         console.warn(f"not part of this: {pending} in the session (--commit-pending commits it)")
     planned = plan.plan(repository, name, _options(flags))
@@ -102,7 +102,7 @@ def _merge(call: Call, name: str, flags: dict[str, Any]) -> int:
             console.done("nothing was merged")
             return 0
         planned = agreed
-    limits = session.limits(chosen)
+    limits = session.limits()
     if planned.kind != NOTHING:
         since, head = planned.since, planned.head
         large.bring(engine, repository, name, since, head, console, limits=limits)
@@ -148,7 +148,7 @@ def _check(console: Console, flags: dict[str, Any]) -> None:
     if flags["undo_"] and flags["into"]:
         raise UsageError(
             "--undo takes the last merge back, whichever branch that went into",
-            hint="leave --into away",
+            hint="leave --into out",
         )
     if flags["undo_"] or flags["dry_run"]:
         if flags["delete"]:

@@ -23,7 +23,6 @@ from claude_container.sessions.known import Session
 from claude_container.terminal import visible
 
 _SHOWN = 50  # files
-_MESSAGE = "Work that was not committed yet"
 # Flags about commits and branches, of which a folder has none.
 _SENSELESS = {
     "select": "--select chooses commits",
@@ -44,15 +43,14 @@ def merge(
     check(flags, opened.directory)
     if flags["undo_"]:
         return _undo(console, repository, opened, flags)
-    _, chosen = session.chosen(call, flags["engine"])
-    seen = session.look_now(call, engine, repository, opened, chosen, counted=False)
+    seen = session.look_now(call, engine, repository, opened, counted=False)
     if pending := session.uncommitted(seen.pending_count):
         if flags["dry_run"]:
             console.warn(f"not in here: {pending} in the session, which a merge commits first")
         else:
             console.doing(f"committing {pending} in the session first")
-            upkeep.commit_pending(engine, opened, _MESSAGE, console)
-            seen = session.look_now(call, engine, repository, opened, chosen, counted=False)
+            upkeep.commit_pending(engine, opened, shared.MESSAGE, console)
+            seen = session.look_now(call, engine, repository, opened, counted=False)
     planned = record.since_last(repository, opened.name, opened.directory)
     resolving = f"claude-container push {opened.name} brings your files in there, for Claude to"
     can = shown(console, planned, flags, f"{resolving} resolve it")
@@ -68,8 +66,7 @@ def merge(
     if planned.conflicts and not flags["dry_run"]:
         return 1
     if is_agreed and flags["delete"]:
-        limits = session.limits(chosen)
-        lost = remove.losses(engine, repository, opened, console, limits=limits)
+        lost = remove.losses(engine, repository, opened, console, limits=session.limits())
         shared.delete(console, opened.name, lost, lambda: remove.remove(engine, repository, opened))
     return 0
 

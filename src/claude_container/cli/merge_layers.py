@@ -20,8 +20,7 @@ def merge(call: Call, engine: Engine, found: Overlay, flags: dict[str, Any]) -> 
     merge_folder.check(flags, found.directory)
     if flags["undo_"]:
         raise UsageError(f"{found.name} is a session of --dir, of which no merge can be undone")
-    _, chosen = session.chosen(call, flags["engine"])
-    limits = session.limits(chosen)
+    limits = session.limits()
     with layered.look(engine, found, call.console, limits=limits) as seen:
         planned = folder.plan(found.directory, seen.repository, seen.base, seen.head)
         hint = f"have one side be as the other: claude-container shell {found.name}"

@@ -15,10 +15,12 @@ _SHOWN = 50  # commits
 
 
 def commit(shown: Commit) -> str:
+    """A commit: short id, subject, author."""
     return f"{shown.id[:10]} {visible(shown.subject)} ({visible(shown.author)})"
 
 
 def risk(row: Risk) -> str:
+    """A risk: kind, path, why."""
     return f"{row.kind}: {visible(row.path)} {visible(row.why)}"
 
 
@@ -52,10 +54,12 @@ def _how(planned: Plan) -> str:
 
 
 def question(planned: Plan) -> str:
+    """What is asked before a merge."""
     return f"Bring this into {planned.branch_name}?"
 
 
 def outcome(done: Outcome) -> str:
+    """What a merge that came to its end did to the branch."""
     branch = done.branch.removeprefix("refs/heads/")
     if done.kind == NOTHING:
         return f"{branch} was not made" if done.created else f"{branch} stays as it is"

@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-from claude_container.cli import chosen
+from claude_container.cli import own
 from claude_container.errors import ClaudeContainerError
 from claude_container.sessions import known, listing, model, overlay
 from claude_container.sessions.asking import Listed
@@ -18,7 +18,7 @@ from claude_container.sessions.asking import Listed
 def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Names of git sessions; nothing where there is no engine to ask."""
     try:
-        engine = chosen.engine(context.params.get("engine"))
+        engine = own.engine(context.params.get("engine"))
         volumes = engine.volumes({model.KIND: model.WORKSPACE_KIND}, known.LABELS)
     except (ClaudeContainerError, ValueError):
         return []
@@ -28,7 +28,7 @@ def complete(context: click.Context, parameter: click.Parameter, begun: str) -> 
 def complete_work(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Names of git sessions, and of those of --dir."""
     try:
-        volumes = chosen.engine(context.params.get("engine")).volumes({}, known.LABELS)
+        volumes = own.engine(context.params.get("engine")).volumes({}, known.LABELS)
     except (ClaudeContainerError, ValueError):
         return []
     found = [session.name for session in known.sessions(volumes)]
@@ -39,7 +39,7 @@ def complete_work(context: click.Context, parameter: click.Parameter, begun: str
 def complete_any(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
     """Names of all that can be deleted: conversations and the original's too."""
     try:
-        volumes = chosen.engine(context.params.get("engine")).volumes({}, known.LABELS)
+        volumes = own.engine(context.params.get("engine")).volumes({}, known.LABELS)
     except (ClaudeContainerError, ValueError):
         return []
     entries = listing.entries(Listed(volumes, ()))

@@ -8,16 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from claude_container import host
+from claude_container import host, images
 from claude_container.cli import launch, session, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
-from claude_container.sessions import enter, known, lay, layered, model, overlay
+from claude_container.sessions import enter, lay, layered, model, overlay
 from claude_container.sessions.overlay import Overlay
 from claude_container.sessions.payload import Continue
-from claude_container.terminal import visible
 
 
 def run(call: Call, flags: dict[str, Any], dockerfile: str | None) -> int:
@@ -26,13 +25,14 @@ def run(call: Call, flags: dict[str, Any], dockerfile: str | None) -> int:
     directory = _folder(flags["dir_"])
     name = flags["session"]
     name = model.overlay_name(directory) if name is None else model.check_name(name)
-    planned, engine = launch.plan(call, directory, name, flags, dockerfile, in_place=True)
+    resolved = launch.resolve(call, directory, flags, dockerfile)
+    planned, engine = launch.plan(call, directory, name, flags, resolved, in_place=True)
     _warn(call, directory)
     with sweeping(call.console, engine) as swept:
         found = _existing(engine, name, directory, swept)
         if found is None or not found.laid_by:
             with call.console.task(f"making session {name}", quiet=True):
-                image = launch.standard_image(planned.ca)
+                image = images.slim(planned.ca)
                 found = lay.make(
                     engine,
                     name,
@@ -46,20 +46,15 @@ def run(call: Call, flags: dict[str, Any], dockerfile: str | None) -> int:
         if planned.streams.tty:
             call.console.doing(f"Claude works on a layer over {directory}, which stays as it is")
         code = enter.enter(engine, _with(call, planned, found, flags), call.console)
-    _summary(call, engine, found, flags)
+    _summary(call, engine, found)
     return code
 
 
 def _folder(path: str) -> Path:
     """The folder that is meant, without symlinks. Raises UsageError for none to work on."""
-    named = settings.expanded(path)
+    named = host.expanded(path)
     try:
-        directory = named.resolve(strict=True)
-        str(directory).encode()
-    except UnicodeEncodeError:
-        raise UsageError(
-            "the path of that folder is not valid UTF-8", hint="no engine can mount it: rename it"
-        ) from None
+        directory = settings.mountable(named.resolve(strict=True))
     except (OSError, RuntimeError) as error:
         raise UsageError(f"--dir: there is no folder {path}", evidence=str(error)) from error
     if not directory.is_dir():
@@ -80,28 +75,14 @@ def _existing(
     engine: Engine, name: str, directory: Path, swept: Callable[[], bool]
 ) -> Overlay | None:
     """The session to resume. Raises UsageError where its name is taken otherwise."""
-    volumes = engine.volumes({model.KIND: None}, known.LABELS)
-    if swept():
-        # One whose making was cut short is none.
-        volumes = engine.volumes({model.KIND: None}, known.LABELS)
-    known.check_case(volumes, name)
+    volumes = session.volumes(engine, name, swept)
     found = next((one for one in overlay.overlays(volumes) if one.name == name), None)
-    if found and found.directory != directory:
+    if found is None:
+        session.check_free(volumes, name)
+    elif found.directory != directory:
         raise UsageError(
             f"session {name} works on {found.directory}", hint="take another name with --session"
         )
-    if any(session.name == name for session in known.sessions(volumes)):
-        raise UsageError(
-            f"{name} is a git session",
-            hint=f"claude-container start {name} goes on with it; take another --session here",
-        )
-    for volume in volumes:
-        if found is None and volume.name == model.state_volume(name):
-            about = volume.labels.get(model.DIRECTORY, "a directory")
-            raise UsageError(
-                f"{name} is a conversation about {visible(about)}",
-                hint=f"claude-container --session {name} goes on with it; take another name here",
-            )
     return found
 
 
@@ -111,13 +92,12 @@ def _with(call: Call, planned: enter.Launch, found: Overlay, flags: dict[str, An
     return replace(planned, overlay=found.laid_by, continue_=asked)
 
 
-def _summary(call: Call, engine: Engine, found: Overlay, flags: dict[str, Any]) -> None:
+def _summary(call: Call, engine: Engine, found: Overlay) -> None:
     """After leaving: what the session holds, and what to type next."""
-    _, chosen = session.chosen(call, flags["engine"])
     try:
         with (
             call.console.task(f"looking at session {found.name}", quiet=True),
-            layered.look(engine, found, call.console, limits=session.limits(chosen)) as seen,
+            layered.look(engine, found, call.console, limits=session.limits()) as seen,
         ):
             count, stays = len(seen.changed), bool(seen.left)
     except ClaudeContainerError as error:

@@ -6,7 +6,7 @@ import click
 
 from claude_container import git
 from claude_container.changes.folder import record
-from claude_container.cli import names, session, settings
+from claude_container.cli import names, own, session, settings
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
@@ -37,11 +37,12 @@ def command(call: Call, /, name: str, branch: str | None, engine: str | None) ->
     without git all files come, as they are now.
     """
     console = call.console
-    runs_on, repository, opened = session.opened(call, name, engine)
+    runs_on = own.engine(engine)
+    repository, opened = session.opened(runs_on, name)
     if opened.of_folder:
         if branch is not None:
             raise UsageError(f"--from names a branch, and {opened.directory} is no git repository")
-        branch = _folder(call, runs_on, repository, opened, engine)
+        branch = _folder(call, runs_on, repository, opened)
         if branch is None:
             console.done(f"session {name} has all of {opened.directory.name} already")
             return 0
@@ -63,14 +64,11 @@ def command(call: Call, /, name: str, branch: str | None, engine: str | None) ->
     return 0
 
 
-def _folder(
-    call: Call, engine: Engine, repository: Repository, opened: Session, engine_name: str | None
-) -> str | None:
+def _folder(call: Call, engine: Engine, repository: Repository, opened: Session) -> str | None:
     """A branch, in the repository of ours, of a folder as it is; None if nothing is new in it."""
-    _, chosen = session.chosen(call, engine_name)
     # What the session began with may have to be fetched first.
-    session.look_now(call, engine, repository, opened, chosen)
-    who = settings.identity(chosen.identity) or git.identity() or git.CLAUDE
+    session.look_now(call, engine, repository, opened)
+    who = settings.identity(own.settings().identity) or git.identity() or git.CLAUDE
     commit = record.current(repository, opened.name, opened.directory, who)
     if commit is None:
         return None

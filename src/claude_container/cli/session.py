@@ -2,77 +2,88 @@
 
 from __future__ import annotations
 
-from claude_container import config, engines, git
+from collections.abc import Callable, Iterable
+
+from claude_container import git
 from claude_container.changes.figures import Figures
-from claude_container.cli import settings, table
+from claude_container.cli import own, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
-from claude_container.config import Settings
-from claude_container.engines.base import Engine
+from claude_container.engines.base import Engine, Volume
+from claude_container.errors import UsageError
 from claude_container.git import Repository
-from claude_container.sessions import home, known, look, overlay
+from claude_container.sessions import home, known, look, model, overlay, transport
 from claude_container.sessions.known import Session
-from claude_container.sessions.overlay import Overlay
-from claude_container.wire import bounds
+from claude_container.terminal import visible
 from claude_container.wire.bounds import Limits
 
 
-def chosen(call: Call, engine: str | None) -> tuple[Engine, Settings]:
-    """The engine, and the settings that count here, for a verb that starts no claude."""
-    directory = settings.working_directory()
-    resolved = settings.resolve(call.console, directory, Settings(engine=engine), ask=False)
-    return engines.get(resolved.settings.engine), resolved.settings
-
-
-def opened(call: Call, name: str, engine_name: str | None) -> tuple[Engine, Repository, Session]:
+def opened(engine: Engine, name: str) -> tuple[Repository, Session]:
     """A session of the repository or folder that we stand in. Raises known.NoSession."""
-    engine, _ = chosen(call, engine_name)
     session = known.need(engine, name)
     directory = settings.working_directory()
     if session.of_folder:
         known.check_stands(session, directory)
-        return engine, home.of_folder(session), session
-    return engine, known.check_belongs(session, git.find(directory)), session
+        return home.of_folder(session), session
+    return known.check_belongs(session, git.find(directory)), session
 
 
-def layer(call: Call, name: str, engine_name: str | None) -> tuple[Engine, Overlay] | None:
-    """The session of --dir of that name, if it is one."""
-    engine, _ = chosen(call, engine_name)
-    found = overlay.find(engine, name)
-    return (engine, found) if found else None
-
-
-def look_at(call: Call, name: str, engine_name: str | None) -> tuple[Repository, Session, Figures]:
-    """Open a session and look at it, telling what takes long; no commits are counted yet."""
-    engine, settings_here = chosen(call, engine_name)
+def look_at(call: Call, engine: Engine, name: str) -> tuple[Repository, Session, Figures]:
+    """Open a session and look at it; no commits are counted yet. Raises as these two do."""
     with sweeping(call.console, engine):
-        engine, repository, session = opened(call, name, engine_name)
-        seen = look_now(call, engine, repository, session, settings_here, counted=False)
-        return repository, session, seen
+        repository, session = opened(engine, name)
+        return repository, session, look_now(call, engine, repository, session, counted=False)
 
 
 def look_now(
-    call: Call,
-    engine: Engine,
-    repository: Repository,
-    session: Session,
-    chosen: Settings,
-    *,
-    counted: bool = True,
+    call: Call, engine: Engine, repository: Repository, session: Session, *, counted: bool = True
 ) -> Figures:
+    """As look.look, within the user's limits, telling that it takes a while.
+
+    Raises Unfit, TransportError, UsageError, EngineError.
+    """
     with call.console.task(f"looking at session {session.name}", quiet=True):
         return look.look(
-            engine, repository, session, call.console, limits=limits(chosen), counted=counted
+            engine, repository, session, call.console, limits=limits(), counted=counted
         )
 
 
-def limits(chosen: Settings) -> Limits:
-    """What one fetch from a session may bring, and how long it may be silent."""
-    default = bounds.DEFAULT
-    return Limits(
-        config.size(chosen.fetch_limit, default.bytes),
-        config.seconds(chosen.fetch_timeout, default.silence),
-    )
+def limits() -> Limits:
+    """What the user lets one fetch from a session bring. Raises UsageError."""
+    return transport.limits_of(own.settings())
+
+
+def volumes(engine: Engine, name: str, swept: Callable[[], bool]) -> list[Volume]:
+    """All volumes of ours, once a making that was cut short is cleared away (sweeping).
+
+    Raises UsageError where a session's name differs from this one in case alone.
+    """
+    found = engine.volumes({model.KIND: None}, known.LABELS)
+    if swept():
+        found = engine.volumes({model.KIND: None}, known.LABELS)
+    known.check_case(found, name)
+    return found
+
+
+def check_free(volumes: Iterable[Volume], name: str) -> None:
+    """Raise UsageError where there is a session or a conversation of that name."""
+    there = {volume.name: volume for volume in volumes}
+    another = "take another name here"
+    if any(session.name == name for session in known.sessions(there.values())):
+        raise UsageError(
+            f"{name} is a git session",
+            hint=f"claude-container start {name} goes on with it; {another}",
+        )
+    for layered in overlay.overlays(there.values()):
+        if layered.name == name:
+            where = visible(str(layered.directory))
+            raise UsageError(f"{name} is a session of --dir {where}", hint=another)
+    if state := there.get(model.state_volume(name)):
+        about = visible(state.labels.get(model.DIRECTORY, "a directory"))
+        raise UsageError(
+            f"{name} is a conversation about {about}",
+            hint=f"claude-container --session {name} goes on with it; {another}",
+        )
 
 
 def uncommitted(count: int) -> str:

@@ -16,15 +16,16 @@ from claude_container.config import Settings
 from claude_container.devcontainer import DevContainer
 from claude_container.engines.base import Bind
 from claude_container.errors import UsageError
+from claude_container.terminal import visible
 
 _PORT = re.compile(
     r"(?:(?P<ip>\d+(?:\.\d+){3}|\[[0-9a-f:]+\]):)?(?P<host>\d+)(?::(?P<inner>\d+))?(?P<proto>/(?:tcp|udp))?"
 )
-size = config.size
 _OURS = ("CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN_FILE_DESCRIPTOR", "CLAUDE_CONFIG_DIR")
 
 
 def from_flags(flags: dict[str, Any]) -> Settings:
+    """The settings among a verb's flags, which have the same names."""
     known = {item.name for item in fields(Settings)}
     return Settings(**{name: value for name, value in flags.items() if name in known})
 
@@ -36,7 +37,8 @@ class Resolved:
     `dev` is the directory's development container, if that is where the image comes from.
     `include` is what the directory's own file says of that: it is no part of the settings.
     `untrusted` is what the directory brings and was left out, in words; `notes` what is not
-    used of what it has, whoever trusts it; `digest` that of a Dockerfile that it brings.
+    used of what it has, trusted or not. `digest` is of the Dockerfile as it was looked at,
+    where the directory brings it.
     """
 
     settings: Settings
@@ -66,60 +68,72 @@ def resolve(
     """
     if bool(dockerfile) + bool(flags.image) + bool(flags.variant) > 1:
         raise UsageError("--image, --variant and a Dockerfile exclude each other")
-    user = _user()
-    theirs = _theirs(console, directory)
-    include, theirs = theirs.include, replace(theirs, include=())
+    user = config.from_user(host.config_dir(os.environ))
+    project = _of_project(console, directory)
+    include, project = project.include, replace(project, include=())
     environment = config.from_environment(os.environ)
     if flags.image or flags.variant:  # either answers which image
         environment = replace(environment, image=None, variant=None)
-    upper = flags.over(environment)
-    settled = bool(dockerfile or upper.image or upper.variant)
-    chosen = upper.over(theirs).over(user).devcontainer
+    here = flags.over(environment)
+    settled = bool(dockerfile or here.image or here.variant)
+    chosen = here.over(project).over(user).devcontainer
     try:
-        brings = brought.look(directory, theirs, chosen, settled=settled)
+        found = brought.look(directory, project, chosen, settled=settled)
     except UsageError as error:
         if ask:
             raise
         # A verb that runs nothing here does not fail for it.
-        brings = Brought(notes=(error.what,))
-    trusted = trust or brought.trusted(console, directory, brings, ask=ask and not settled)
-    if trusted:
-        merged = upper.over(theirs).over(user)
-    else:
-        # Not even a limit of the user's own is for a stranger to change.
-        merged = upper.over(user).over(theirs.only(config.PROJECT_MAY))
-        if brings.in_words and ask:
-            console.doing(f"not used, as {directory} is not trusted: {', '.join(brings.in_words)}")
-    left_out = () if trusted else brings.in_words
-    notes = brings.notes if trusted or not brings.dev else ()
-
-    def resolved(
-        file: Path | None, source: str, dev: DevContainer | None = None, **instead: str | None
-    ) -> Resolved:
-        changed: dict[str, Any] = {**instead}
-        its_own = file and file in (brings.dockerfile, brings.dev and brings.dev.dockerfile)
-        digest = brings.digest if its_own else None
-        settings = replace(merged, **changed)
-        return Resolved(settings, file, source, left_out, dev, notes, digest, include)
-
+        found = Brought(notes=(error.what,))
+    trusted = trust or brought.trusted(console, directory, found, ask=ask and not settled)
+    if not trusted and found.in_words and ask:
+        console.doing(f"not used, as {directory} is not trusted: {', '.join(found.in_words)}")
+    used = found if trusted else Brought()
+    file: Path | None = None
+    instead: dict[str, Any] = {}
     if dockerfile:
-        return resolved(Path(dockerfile), "the command line")
-    if upper.image:
-        return resolved(None, "--image" if flags.image else "CLAUDE_CONTAINER_IMAGE")
-    if upper.variant:
-        return resolved(None, "the default image", image=None)
-    if brings.dockerfile and trusted:
-        return resolved(brings.dockerfile, str(brings.dockerfile))
-    if theirs.image and trusted:
-        return resolved(None, config.PROJECT_FILE)
-    if brings.dev and trusted:
-        return resolved(
-            brings.dev.dockerfile, str(brings.dev.file), brings.dev, image=brings.dev.image
-        )
-    if theirs.variant and (trusted or not (user.image or user.dockerfile or user.variant)):
-        return resolved(None, config.PROJECT_FILE, image=None, variant=theirs.variant)
-    own = None if user.image or not user.dockerfile else expanded(user.dockerfile)
-    return resolved(own, "your config file")
+        file, source = Path(dockerfile), "the command line"
+    elif here.image:
+        source = "--image" if flags.image else "CLAUDE_CONTAINER_IMAGE"
+    elif here.variant:
+        source, instead = "the default image", {"image": None}
+    else:
+        file, source, instead = _image_of(project, user, used, trusted=trusted)
+    return Resolved(
+        settings=replace(_merged(here, project, user, trusted=trusted), **instead),
+        dockerfile=file,
+        image_source=source,
+        untrusted=() if trusted else found.in_words,
+        dev=used.dev,
+        notes=found.notes if trusted or not found.dev else (),
+        digest=used.digest,
+        include=include,
+    )
+
+
+def _merged(here: Settings, project: Settings, user: Settings, *, trusted: bool) -> Settings:
+    if trusted:
+        return here.over(project).over(user)
+    # Not even a limit of the user's own is for a stranger to change.
+    return here.over(user).over(project.only(config.PROJECT_MAY))
+
+
+def _image_of(
+    project: Settings, user: Settings, used: Brought, *, trusted: bool
+) -> tuple[Path | None, str, dict[str, Any]]:
+    """(Dockerfile, who says so, settings in place of the merged) where no flag and no variable do.
+
+    `used` is what the directory brings and the user trusts.
+    """
+    if used.dockerfile:
+        return used.dockerfile, str(used.dockerfile), {}
+    if project.image and trusted:
+        return None, config.PROJECT_FILE, {}
+    if used.dev:
+        return used.dev.dockerfile, str(used.dev.file), {"image": used.dev.image}
+    if project.variant and (trusted or not (user.image or user.dockerfile or user.variant)):
+        return None, config.PROJECT_FILE, {"image": None, "variant": project.variant}
+    own = None if user.image or not user.dockerfile else host.expanded(user.dockerfile)
+    return own, "your config file", {}
 
 
 def brings(console: Console, directory: Path) -> tuple[Brought, tuple[str, ...]]:
@@ -127,17 +141,12 @@ def brings(console: Console, directory: Path) -> tuple[Brought, tuple[str, ...]]
 
     Raises UsageError.
     """
-    theirs = _theirs(console, directory)
-    chosen = theirs.over(_user()).devcontainer
-    return brought.look(directory, theirs, chosen, settled=False), theirs.include
+    project = _of_project(console, directory)
+    chosen = project.over(config.from_user(host.config_dir(os.environ))).devcontainer
+    return brought.look(directory, project, chosen, settled=False), project.include
 
 
-def _user() -> Settings:
-    folder = host.config_dir(os.environ)
-    return config.from_file(folder / config.USER_FILE) if folder else Settings()
-
-
-def _theirs(console: Console, directory: Path) -> Settings:
+def _of_project(console: Console, directory: Path) -> Settings:
     """What the directory's own file may say at all; its ports are this machine's alone."""
     theirs = config.from_file(directory / config.PROJECT_FILE, read=host.read_regular)
     may = config.PROJECT_MAY | config.PROJECT_MAY_IF_TRUSTED
@@ -153,13 +162,18 @@ def _theirs(console: Console, directory: Path) -> Settings:
 def working_directory() -> Path:
     """The current directory, without symlinks. Raises UsageError where it cannot be used."""
     try:
-        directory = Path.cwd()
-        str(directory).encode()
+        return mountable(Path.cwd())
     except FileNotFoundError:
         raise UsageError("the current directory does not exist any more") from None
+
+
+def mountable(directory: Path) -> Path:
+    """The directory, if an engine can be told of it. Raises UsageError."""
+    try:
+        str(directory).encode()
     except UnicodeEncodeError:
         raise UsageError(
-            "the path of this directory is not valid UTF-8",
+            f"the path of {visible(str(directory))} is not valid UTF-8",
             hint="no engine can mount it: rename it",
         ) from None
     return directory
@@ -204,7 +218,10 @@ def ssh_agent(console: Console, chosen: Settings) -> host.Agent | None:
 
 
 def environment(words: tuple[str, ...]) -> dict[str, str]:
-    """What `--env NAME[=VALUE]` words set; a NAME alone takes the value it has here, if any."""
+    """What `--env NAME[=VALUE]` words set; a NAME alone takes the value it has here, if any.
+
+    Raises UsageError.
+    """
     values = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -221,16 +238,11 @@ def environment(words: tuple[str, ...]) -> dict[str, str]:
     return values
 
 
-def expanded(path: str) -> Path:
-    """A path with ~ for the home directory. Raises UsageError."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"cannot tell where {path} is", evidence=str(error)) from error
-
-
 def mounts(words: tuple[str, ...], directory: Path) -> tuple[Bind, ...]:
-    """What `--mount SRC:DST[:ro]` words mean; SRC may be relative to `directory`."""
+    """What `--mount SRC:DST[:ro]` words mean; SRC may be relative to `directory`.
+
+    Raises UsageError.
+    """
     return tuple(_mount(word, directory) for word in words)
 
 
@@ -238,14 +250,17 @@ def _mount(word: str, directory: Path) -> Bind:
     found = host.split_mount(word, host.platform())
     if not found:
         raise UsageError(f"--mount {word!r} is not SRC:DST[:ro]", hint="DST is an absolute path")
-    source = directory / expanded(found[0])
+    source = directory / host.expanded(found[0])
     if not os.path.exists(source):
         raise UsageError(f"--mount: there is no {source}")
     return Bind(str(source.resolve()), *found[1:])
 
 
 def publish(word: str, *, only_local: bool = False) -> str:
-    """A port in the engine's notation: on 127.0.0.1 unless an address is named."""
+    """A port in the engine's notation: on 127.0.0.1 unless an address is named.
+
+    With `only_local` there whatever is named. Raises UsageError.
+    """
     match = _PORT.fullmatch(word)
     if not match:
         raise UsageError(f"--publish {word!r} is not [IP:]HOST:PORT")
@@ -261,26 +276,3 @@ def identity(said: str | None) -> tuple[str, str] | None:
     if not match:
         raise UsageError(f'identity = "{said}" is not "Name <email>"')
     return match[1], match[2]
-
-
-def certificate(path: str | None) -> bytes:
-    """The company's certificates: the file that was set, else one that variables name.
-
-    Raises UsageError for a file that was set and holds none; a variable's file
-    that is missing is no error, since other programs get by with that too.
-    """
-    named = None if path else host.ca_file(os.environ)
-    if not path and not named:
-        return b""
-    file = expanded(path) if path else Path(named[0] if named else "")
-    try:
-        content = host.read_regular(file, limit=16 << 20)
-    except OSError as error:
-        if not path:
-            return b""
-        raise UsageError(f"cannot read the ca_file {file}", evidence=str(error)) from error
-    if b"-----BEGIN " not in content:
-        if not path:
-            return b""
-        raise UsageError(f"{file} holds no certificate", hint="ca_file is a PEM file")
-    return content

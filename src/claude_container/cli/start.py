@@ -9,25 +9,26 @@ from typing import Any
 
 import click
 
-from claude_container import git, host
+from claude_container import git, host, images
 from claude_container.cli import (
     included,
     launch,
     names,
     options,
+    own,
     session,
     settings,
     start_folder,
     table,
 )
 from claude_container.cli.main import Call
+from claude_container.cli.settings import Resolved
 from claude_container.cli.sweep import sweeping
 from claude_container.clone.packing import Created, Wanted
-from claude_container.config import Settings
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
-from claude_container.sessions import create, enter, home, known, leftovers, model, overlay
+from claude_container.sessions import create, enter, home, known, leftovers, model
 from claude_container.sessions.known import Session
 from claude_container.sessions.payload import Continue
 
@@ -59,27 +60,27 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
     for what a .gitignore names. Nothing is written into it before a merge.
     """
     model.check_name(name)
-    engine, _ = session.chosen(call, flags["engine"])
+    engine = own.engine(flags["engine"])
     here = git.find(settings.working_directory())
     with sweeping(call.console, engine) as swept:
         existing = _existing(engine, name, here, swept)
         directory = _directory(name, existing, here)
         if existing is None and here is None:
             start_folder.check(directory, flags)
-        planned = None if flags["no_enter"] else _planned(call, name, directory, flags)
-        if existing is None and here is None:
-            start_folder.create(call, engine, directory, name)
-        elif existing is None and here is not None:
-            _create(call, engine, here, name, flags)
-        elif existing is not None:
-            if here is None and not host.holds(existing.directory, settings.working_directory()):
-                call.console.doing(f"session {name} is of {existing.directory}")
-            if flags["no_enter"]:
-                call.console.done(f"session {name} is there already")
+        resolved = launch.resolve(call, directory, flags, ask=not flags["no_enter"])
+        planned = None
+        if not flags["no_enter"]:
+            planned = _planned(call, name, directory, flags, resolved)
+        if existing:
+            _tell_existing(call, existing, here, no_enter=flags["no_enter"])
+        elif here:
+            _create(call, engine, here, name, flags, resolved)
+        else:
+            start_folder.create(call, engine, directory, name, resolved.settings)
         if planned is None:
             return 0
         code = enter.enter(engine, planned, call.console)
-    _summary(call, engine, name, here, flags)
+    _summary(call, engine, name, here)
     return code
 
 
@@ -87,11 +88,7 @@ def _existing(
     engine: Engine, name: str, here: Repository | None, swept: Callable[[], bool]
 ) -> Session | None:
     """The session to resume. Raises UsageError where its name is taken otherwise."""
-    volumes = engine.volumes({model.KIND: None}, known.LABELS)
-    if swept():
-        # A session whose making was cut short is no session.
-        volumes = engine.volumes({model.KIND: None}, known.LABELS)
-    known.check_case(volumes, name)
+    volumes = session.volumes(engine, name, swept)
     found = next((s for s in known.sessions(volumes) if s.name == name), None)
     if found and create.is_half_made(found, here):
         if leftovers.holder_is_alive(engine, name):
@@ -106,17 +103,7 @@ def _existing(
         elif here is not None:
             known.check_belongs(found, here)
         return found
-    for layered in overlay.overlays(volumes):
-        if layered.name == name:
-            raise UsageError(
-                f"{name} is a session of --dir {layered.directory}", hint="take another name here"
-            )
-    for volume in volumes:
-        if volume.name == model.state_volume(name):
-            raise UsageError(
-                f"{name} is a conversation in {volume.labels.get(model.DIRECTORY, 'a directory')}",
-                hint=f"claude-container --session {name} goes on with it; take another name here",
-            )
+    session.check_free(volumes, name)
     return None
 
 
@@ -134,18 +121,35 @@ def _directory(name: str, existing: Session | None, here: Repository | None) -> 
     )
 
 
-def _planned(call: Call, name: str, directory: Path, flags: dict[str, Any]) -> enter.Launch:
-    planned, _ = launch.plan(call, directory, name, flags)
+def _tell_existing(
+    call: Call, existing: Session, here: Repository | None, *, no_enter: bool
+) -> None:
+    if here is None and not host.holds(existing.directory, settings.working_directory()):
+        call.console.doing(f"session {existing.name} is of {existing.directory}")
+    if no_enter:
+        call.console.done(f"session {existing.name} is there already")
+
+
+def _planned(
+    call: Call, name: str, directory: Path, flags: dict[str, Any], resolved: Resolved
+) -> enter.Launch:
+    planned, _ = launch.plan(call, directory, name, flags, resolved)
     # A session is one conversation; a task of its own (-p) begins anew unless told.
     asked: Continue = "yes" if flags["continue_"] else "no" if call.claude_args else "auto"
     return replace(planned, volume=model.session_volume(name), continue_=asked)
 
 
-def _create(call: Call, engine: Engine, here: Repository, name: str, flags: dict[str, Any]) -> None:
+def _create(
+    call: Call,
+    engine: Engine,
+    here: Repository,
+    name: str,
+    flags: dict[str, Any],
+    resolved: Resolved,
+) -> None:
     if not flags["clean"]:
         # Untracked files come along.
         settings.check_workspace(here.top)
-    resolved = settings.resolve(call.console, here.top, Settings(), ask=False)
     chosen = resolved.settings
     wanted = Wanted(
         clean=flags["clean"],
@@ -155,7 +159,7 @@ def _create(call: Call, engine: Engine, here: Repository, name: str, flags: dict
         as_stored=flags["as_stored"],
         identity=settings.identity(chosen.identity) or git.CLAUDE,
     )
-    image = launch.standard_image(settings.certificate(chosen.ca_file))
+    image = images.slim(images.certificate(chosen.ca_file))
     with call.console.task(f"making session {name}", quiet=True):
         created = create.create(engine, here, name, wanted, call.console, image)
     call.console.done(f"session {name}: {_came(created)}")
@@ -193,9 +197,7 @@ def _came(created: Created) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _summary(
-    call: Call, engine: Engine, name: str, here: Repository | None, flags: dict[str, Any]
-) -> None:
+def _summary(call: Call, engine: Engine, name: str, here: Repository | None) -> None:
     """After leaving: what the session holds, and what to type next."""
     found = known.find(engine, name)
     if found is None:
@@ -203,9 +205,8 @@ def _summary(
     repository = home.find(found, here)
     if repository is None:
         return
-    _, chosen = session.chosen(call, flags["engine"])
     try:
-        seen = session.look_now(call, engine, repository, found, chosen)
+        seen = session.look_now(call, engine, repository, found)
     except ClaudeContainerError as error:
         call.console.warn(f"cannot look at session {name}: {error.what}")
         return

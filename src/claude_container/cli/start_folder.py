@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from claude_container import git, host
-from claude_container.cli import launch, session, settings, table
+from claude_container import git, host, images
+from claude_container.cli import session, settings, table
 from claude_container.cli.main import Call
 from claude_container.clone.plain import Taken
 from claude_container.config import Settings
@@ -41,15 +41,14 @@ def check(directory: Path, flags: dict[str, Any]) -> None:
             raise UsageError(f"{why}, and {directory} is in no git repository")
 
 
-def create(call: Call, engine: Engine, directory: Path, name: str) -> None:
+def create(call: Call, engine: Engine, directory: Path, name: str, chosen: Settings) -> None:
     """Make a session of a folder, and say what came along and what did not."""
-    chosen = settings.resolve(call.console, directory, Settings(), ask=False).settings
     identity = settings.identity(chosen.identity) or git.CLAUDE
-    image = launch.standard_image(settings.certificate(chosen.ca_file))
+    image = images.slim(images.certificate(chosen.ca_file))
     call.console.doing(f"{directory} is in no git repository: Claude gets a copy of its files")
     with call.console.task(f"making session {name}", quiet=True):
         # What is thrown away here is fetched again, so it is to fit into one fetch.
-        most = session.limits(chosen).bytes
+        most = session.limits().bytes
         taken = making.create_of_folder(
             engine, directory, name, identity, call.console, image, most
         )

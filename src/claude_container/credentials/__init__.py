@@ -114,7 +114,11 @@ def save(token: str, kept: Store, *, replace: bool = False) -> None:
 
 
 def missing(*, ci: bool, place: str, environ: Mapping[str, str]) -> NoToken:
-    """The error for a launch without a token: what to set where nobody can be asked, and else."""
+    """The error for a launch without a token, with what to do.
+
+    In CI that is to set the variable, since nobody can be asked; elsewhere to log in. `place`
+    is where a token would be kept.
+    """
     also = f"; {API_KEY}" if environ.get("ANTHROPIC_API_KEY") else ""
     if ci:
         return NoTokenInCI(f"no token: set {VARIABLE} in this job's secrets{also}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -116,7 +115,7 @@ def _repository() -> Iterator[Path]:
 @contextmanager
 def _model(engine: Engine, image: str, folder: Path, delay: float) -> Iterator[str]:
     """A container in which the scripted model listens; yields its name."""
-    name = f"{SESSION}-model-{uuid.uuid4().hex[:8]}"
+    name = model.throwaway_name(model.DEMO_KIND)
     spec = ContainerSpec(
         image=image,
         name=name,

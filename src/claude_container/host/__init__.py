@@ -26,7 +26,7 @@ from claude_container.host.machine import (
     user_ids,
     word_is_left,
 )
-from claude_container.host.paths import holds, split_mount
+from claude_container.host.paths import expanded, holds, split_mount
 
 __all__ = [
     "CA_VARIABLES",
@@ -41,6 +41,7 @@ __all__ = [
     "can_write",
     "config_dir",
     "config_path",
+    "expanded",
     "find_agent",
     "holds",
     "home",

@@ -52,6 +52,7 @@ def user_ids() -> tuple[int, int]:
 
 
 def in_ci(environ: Mapping[str, str]) -> bool:
+    """Whether this is a job of a CI, where nobody can be asked."""
     return any(environ.get(name, "") not in ("", "0", "false") for name in CI_VARIABLES)
 
 

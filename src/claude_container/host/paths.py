@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from claude_container.errors import UsageError
+
 # The target is a path in the container, which has no colon in it, so that a drive's, or
 # any other in the source, cannot be meant.
 _MOUNT = r"(?P<source>{source}):(?P<target>/[^:]*)(?::(?P<mode>ro|rw))?"
@@ -19,6 +21,14 @@ def split_mount(word: str, system: str) -> tuple[str, str, bool] | None:
     """(source, target, read-only) of SRC:DST[:ro] as typed on a platform, or None."""
     match = (_WINDOWS if system == "windows" else _POSIX).fullmatch(word)
     return (match["source"], match["target"], match["mode"] == "ro") if match else None
+
+
+def expanded(path: str) -> Path:
+    """A path with ~ for the home directory. Raises UsageError."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"cannot tell where {path} is", evidence=str(error)) from error
 
 
 def holds(folder: Path, path: Path) -> bool:

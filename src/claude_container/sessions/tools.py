@@ -13,7 +13,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from claude_container import __version__, host, images, stock
+from claude_container import __version__, images, stock
 from claude_container.engines.base import (
     Builder,
     ContainerSpec,
@@ -70,7 +70,7 @@ def needed(engine: Engine, found: Found, progress: images.Progress, *, ca: bytes
     """
     if found.complete:
         return None
-    standard = images.default(host.proxies(os.environ), ca)
+    standard = images.slim(ca)
     seen = probe.need(engine, standard, progress).version
     version = match[0] if (match := re.match(r"\d[\w.-]*", seen)) else "unknown"
     # All but claude itself runs anywhere.

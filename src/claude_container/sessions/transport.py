@@ -9,7 +9,8 @@ import sys
 import threading
 from collections.abc import Callable
 
-from claude_container import images
+from claude_container import config, images
+from claude_container.config import Settings
 from claude_container.engines.base import ContainerSpec, Engine, EngineError, Streams
 from claude_container.errors import ClaudeContainerError
 from claude_container.process import ProcessError
@@ -30,6 +31,17 @@ _HINTS = {
     bounds.MUCH: 'fetch_limit = "20g" in your config file allows more',
     bounds.LONG: "fetch_timeout = 300 in your config file waits longer",
 }
+
+
+def limits_of(chosen: Settings) -> Limits:
+    """What one fetch from a session may bring, and how long it may be silent.
+
+    Raises UsageError.
+    """
+    return Limits(
+        config.size(chosen.fetch_limit, bounds.DEFAULT.bytes),
+        config.seconds(chosen.fetch_timeout, bounds.DEFAULT.silence),
+    )
 
 
 def bounds_of(service: str, limits: Limits) -> Bounds:

@@ -83,7 +83,7 @@ def create(
     try:
         return engine.create(wanted)
     except ImageMissing:
-        images.fetch(engine, image or images.standard(), progress)
+        images.fetch(engine, image or images.slim(), progress)
         return engine.create(wanted)
 
 
