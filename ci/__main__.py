@@ -105,9 +105,10 @@ def inputs(environ: Mapping[str, str]) -> Inputs:
     split = words.index("--") if "--" in words else len(words)
     flags = words[:split]
     image = environ.get("INPUT_IMAGE") or environ.get("CLAUDE_CONTAINER_IMAGE")
-    if image or "--trust" not in flags:
+    settled = "--trust" in flags or environ.get("CLAUDE_CONTAINER_VARIANT")
+    if image or not (settled or any(word.split("=")[0] == "--variant" for word in flags)):
         # Named, so that what a pull request brings is not even asked about.
-        flags.insert(0, f"--image={image or images.DEFAULT}")
+        flags.insert(0, f"--image={image or images.default_name()}")
     session = environ.get("INPUT_SESSION") or default_session(environ)
     try:
         model.check_name(session)

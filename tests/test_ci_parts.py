@@ -60,6 +60,9 @@ def test_the_default_session_is_named_after_the_event(
         ({"INPUT_ARGS": "-- --trust"}, ("--image=DEFAULT",)),
         ({"INPUT_ARGS": "--trust", "INPUT_IMAGE": "mine:1"}, ("--image=mine:1", "--trust")),
         ({"CLAUDE_CONTAINER_IMAGE": "ours:1"}, ("--image=ours:1",)),
+        ({"INPUT_ARGS": "--variant python"}, ("--variant", "python")),
+        ({"INPUT_ARGS": "--variant=python"}, ("--variant=python",)),
+        ({"CLAUDE_CONTAINER_VARIANT": "full"}, ()),
         ({"CLAUDE_CONTAINER_IMAGE": "ours:1", "INPUT_IMAGE": "mine:1"}, ("--image=mine:1",)),
     ],
 )

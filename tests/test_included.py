@@ -43,8 +43,11 @@ def write_user(home: Path, text: str) -> None:
 
 
 def test_without_a_word_of_the_users_they_stay_and_are_named(
-    repository: Path, capfd: pytest.CaptureFixture[str]
+    repository: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert comes(repository) == []
+    assert f"hint: claude-container trust '{repository}' lets" in capfd.readouterr().err
+    monkeypatch.chdir(repository)
     assert comes(repository) == []
     assert capfd.readouterr().err == (
         "⚠ not in the session, though .worktreeinclude names it: .env\n"
@@ -76,7 +79,8 @@ def test_the_flag_is_for_once(repository: Path) -> None:
 
 @pytest.mark.parametrize("change", [".worktreeinclude", config.PROJECT_FILE])
 def test_trust_is_in_these_patterns_until_untrust(cli: Cli, repository: Path, change: str) -> None:
-    assert ".env\n" in cli("trust", cwd=repository).stderr
+    said = cli("trust", cwd=repository).stderr
+    assert said.endswith("hint: ignored files may come along into sessions: .env\n")
     assert comes(repository) == [".env"]
     text = {".worktreeinclude": "*.key\n", config.PROJECT_FILE: 'include = ["*.key"]'}[change]
     (repository / change).write_text(text)
@@ -134,7 +138,7 @@ def test_many_are_counted_and_odd_names_shown_harmlessly(
     repository: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (repository / ".worktreeinclude").write_text("*.key\n")
-    for name in ("\x1b[2J", "1", "2", "3", "4", "5"):
+    for name in ("\x1b[2J", *range(20)):
         (repository / f"{name}.key").touch()
     assert comes(repository) == []
     said = capfd.readouterr().err

@@ -182,6 +182,10 @@ def test_a_folder_that_holds_our_own_token_is_no_repository_to_take(
     write(home, {".config/claude-container/token": TOKEN})
     refused = cli("start", name, "--no-enter", cwd=home)
     assert (refused.code, "may hold its token" in refused.stderr) == (2, True)
+    # Nor one that names it, though what is committed alone may come.
+    write(home, {".gitignore": ".config\n", ".worktreeinclude": ".config/claude-container/token\n"})
+    named = cli("start", name, "--no-enter", "--clean", "--trust", cwd=home)
+    assert (named.code, "may hold its token" in named.stderr) == (2, True)
     assert GitSession(name, home).volumes() == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,6 +98,12 @@ def _digest(file: Path) -> str:
         return ""
 
 
+def trust_command(directory: Path) -> str:
+    """What to type to trust a directory, which may be another than the current one."""
+    named = "" if directory == Path.cwd() else f" {shlex.quote(str(directory))}"
+    return f"claude-container trust{named}"
+
+
 def trusted(console: Console, directory: Path, brought: Brought, *, ask: bool) -> bool:
     """Whether the user trusts what a directory brings; the answer to the question is kept."""
     store = config.TrustStore(host.config_dir(os.environ))
@@ -111,7 +118,7 @@ def trusted(console: Console, directory: Path, brought: Brought, *, ask: bool) -
             what = f"{directory} has changed since it was trusted, and it brings: {shown}"
         raise ClaudeContainerError(
             what,
-            hint="look at it, then: claude-container trust (for this once: --trust;"
+            hint=f"look at it, then: {trust_command(directory)} (for this once: --trust;"
             " to do without: --image IMAGE)",
         )
     changed = ", changed since it was trusted" if again else ""

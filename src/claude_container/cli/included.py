@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claude_container import config, host
+from claude_container.cli import brought
 from claude_container.cli.console import Console
 from claude_container.cli.settings import Resolved
 from claude_container.clone import luggage
@@ -17,7 +18,7 @@ from claude_container.errors import UsageError
 from claude_container.git import Repository
 from claude_container.terminal import visible
 
-_NAMED = 5
+_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def asked(directory: Path, include: tuple[str, ...]) -> Asked:
     except OSError as error:
         raise UsageError(f"cannot read {file}", evidence=str(error)) from error
     lines = content.decode(errors="surrogateescape").splitlines()
-    return Asked((*lines, *include), (luggage.INCLUDE_FILE, *files))
+    named = tuple(line for line in lines if line.strip() and not line.startswith("#"))
+    return Asked((*named, *include), (*((luggage.INCLUDE_FILE,) if named else ()), *files))
 
 
 def trusted_as(directory: Path) -> Path:
@@ -85,5 +87,6 @@ def patterns(
         store.remember(trusted_as(repository.top), wanted.things if answer else False)
         return both if answer else own
     console.warn(f"not in the session, though {asks} names it: {shown}")
-    console.hint("claude-container trust lets such files come along (for this once: --trust)")
+    let = brought.trust_command(repository.top)
+    console.hint(f"{let} lets such files come along (for this once: --trust)")
     return own

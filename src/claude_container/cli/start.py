@@ -147,15 +147,16 @@ def _create(
     flags: dict[str, Any],
     resolved: Resolved,
 ) -> None:
-    if not flags["clean"]:
-        # Untracked files come along.
-        settings.check_workspace(here.top)
     chosen = resolved.settings
+    include = included.patterns(call.console, here, resolved, trust=flags["trust"])
+    if include or not flags["clean"]:
+        # More comes along than is committed.
+        settings.check_workspace(here.top)
     wanted = Wanted(
         clean=flags["clean"],
         branch=flags["branch"],
         depth=flags["depth"],
-        include=included.patterns(call.console, here, resolved, trust=flags["trust"]),
+        include=include,
         as_stored=flags["as_stored"],
         identity=settings.identity(chosen.identity) or git.CLAUDE,
     )
