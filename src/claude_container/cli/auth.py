@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from claude_container import credentials
-from claude_container.cli import dialogue, launch, options, own, settings, table
+from claude_container.cli import dialogue, options, own, planning, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.config import Settings
@@ -39,13 +39,13 @@ def status(call: Call, /, ask: bool, as_json: bool, **flags: Any) -> int:
     chosen = own.settings(Settings(**flags))
     env = settings.environment(chosen.env)
     try:
-        token = launch.find_token(env, chosen)
+        token = planning.find_token(env, chosen)
     except NoToken:
         if as_json:
             console.answer(json.dumps({"source": None}, indent=2))
         raise
     if token is None:
-        _tell_other(call, launch.other_login(env), as_json=as_json)
+        _tell_other(call, planning.other_login(env), as_json=as_json)
         return int(ask)
     store = dialogue.kept(chosen)
     saved = store.saved() if token.source == store.place else None

@@ -9,8 +9,7 @@ from dataclasses import asdict
 from claude_container import git
 from claude_container.changes import review, risks
 from claude_container.changes.review import File
-from claude_container.cli import diff as shared
-from claude_container.cli import session, table
+from claude_container.cli import drawn, session, table
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine
@@ -31,7 +30,7 @@ _STAYS = {
 
 def diff(call: Call, engine: Engine, found: Overlay, shown: str | None, *, null: bool) -> int:
     """Show what the session changed."""
-    paths = shared.pathspecs(found.directory, call.claude_args)
+    paths = drawn.pathspecs(found.directory, call.claude_args)
     with (
         sweeping(call.console, engine),
         layered.look(engine, found, call.console, limits=session.limits()) as seen,
@@ -41,11 +40,11 @@ def diff(call: Call, engine: Engine, found: Overlay, shown: str | None, *, null:
             return git.show(*words, cwd=seen.repository.top).code
         files = review.net(seen.repository, seen.now, seen.head, paths)
         if shown == "names":
-            shared.write_names(files, null)
+            drawn.write_paths(files, null)
         elif shown == "json":
             call.console.answer(json.dumps(_data(found, seen, files), indent=2))
         elif shown == "stat":
-            rows = shared.files_in_rows(files, None)
+            rows = drawn.files(files, None)
             call.console.answer("\n".join([*rows, _totals(files)]))
         else:
             call.console.answer("\n".join(_all(found, seen, files)))
@@ -60,12 +59,12 @@ def diff(call: Call, engine: Engine, found: Overlay, shown: str | None, *, null:
 def _all(found: Overlay, seen: Layered, files: Sequence[File]) -> Iterator[str]:
     yield f"session {found.name}, over {visible(table.short_path(str(found.directory)))}"
     yield _totals(files) if files else "nothing that its folder does not have"
-    yield from shared.files_in_rows(files, shared.LISTED)
-    for path in seen.moved_on[: shared.LISTED]:
+    yield from drawn.files(files, drawn.LISTED)
+    for path in seen.moved_on[: drawn.LISTED]:
         yield f"⚠ changed in the folder since, too: {visible(path)}"
     if rows := risks.find(seen.repository, seen.now, seen.head, found.directory):
         yield from ("", "worth a look")
-        yield from shared.risks_in_rows(rows)
+        yield from drawn.risks(rows)
 
 
 def tell_left(call: Call, left: Mapping[str, Left]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from claude_container import engines, git, images
-from claude_container.cli import launch, settings
+from claude_container.cli import planning, settings
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
 from claude_container.cli.sweep import sweeping
@@ -37,14 +37,14 @@ def command(call: Call, /, as_json: bool, **flags: Any) -> int:
 
     def choose() -> Choice:
         ca = images.certificate(resolved.settings.ca_file)
-        return launch.choose_image(directory, resolved, ca)
+        return planning.choose_image(directory, resolved, ca)
 
     def see_directory() -> str:
         settings.check_workspace(directory)
         return str(directory)
 
     def see_token() -> str:
-        token = launch.find_token(env, resolved.settings)
+        token = planning.find_token(env, resolved.settings)
         return f"from {token.source}" if token else "none: --env chose another way to log in"
 
     engine = engines.get(resolved.settings.engine)

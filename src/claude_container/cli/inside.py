@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from claude_container import host
-from claude_container.cli import launch, own, settings
+from claude_container.cli import own, planning, settings
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine, Streams
@@ -32,8 +32,8 @@ def run(call: Call, name: str, words: tuple[str, ...], flags: dict[str, Any]) ->
                 )
             return engine.exec_attached(container, [*_INSIDE, *words], streams).code
         here = found.directory if found.directory.is_dir() else settings.working_directory()
-        resolved = launch.resolve(call, here, flags)
-        planned, _ = launch.plan(call, here, name, flags, resolved, token=False)
+        resolved = planning.resolve(call, here, flags)
+        planned, _ = planning.plan(call, here, name, flags, resolved, token=False)
         if layered:
             planned = replace(planned, overlay=lay.checked(layered, accept=True), command=words)
         else:

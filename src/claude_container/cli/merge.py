@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,9 +12,8 @@ import click
 from claude_container import git
 from claude_container.changes import foresee, merge, plan, risks, undo
 from claude_container.changes.plan import NOTHING, Options, Plan
-from claude_container.changes.risks import Risk
 from claude_container.cli import merge_words as words
-from claude_container.cli import names, own, session, settings, table
+from claude_container.cli import merging, names, own, session, settings, table
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.cli.options import engine_option
@@ -24,10 +23,7 @@ from claude_container.errors import ClaudeContainerError, UsageError
 from claude_container.git import Repository
 from claude_container.sessions import large, look, model, overlay, remove, upkeep
 from claude_container.sessions.known import NoSession
-from claude_container.sessions.remove import Losses
 from claude_container.terminal import visible
-
-MESSAGE = "Work that was not committed yet"
 
 
 @click.command("merge")
@@ -83,7 +79,7 @@ def _merge(call: Call, engine: Engine, name: str, flags: dict[str, Any]) -> int:
 
         return merge_folder.merge(call, engine, repository, opened, flags)
     if flags["commit_pending"] and not flags["dry_run"]:
-        upkeep.commit_pending(engine, opened, MESSAGE, console)
+        upkeep.commit_pending(engine, opened, merging.MESSAGE, console)
     figures = session.look_now(call, engine, repository, opened, counted=False)
     if pending := session.uncommitted(figures.pending_count):
         console.warn(f"not part of this: {pending} in the session (--commit-pending commits it)")
@@ -114,7 +110,7 @@ def _merge(call: Call, engine: Engine, name: str, flags: dict[str, Any]) -> int:
     code = _told(console, outcome, as_json=flags["as_json"])
     if code == 0 and flags["delete"]:
         lost = remove.losses(engine, repository, opened, console, limits=limits)
-        delete(console, name, lost, lambda: remove.remove(engine, repository, opened))
+        merging.delete(console, name, lost, lambda: remove.remove(engine, repository, opened))
     return code
 
 
@@ -186,7 +182,7 @@ def _agreed(
     if answer == "n":
         return None
     rows = risks.find(repository, planned.since, planned.head)
-    return planned if accepted(console, rows, flags) else None
+    return planned if merging.accepted(console, rows, flags) else None
 
 
 def _ask(question: str) -> str:
@@ -207,20 +203,6 @@ def _checklist(planned: Plan) -> list[str]:
     if chosen is None:
         raise click.Abort
     return chosen
-
-
-def accepted(console: Console, rows: Sequence[Risk], flags: dict[str, Any]) -> bool:
-    """Show the risks; those that need a yes get one, or --accept-risks. Raises UsageError."""
-    for row in rows:
-        console.warn(words.risk(row))
-    if flags["accept_risks"] or not any(row.confirm for row in rows):
-        return True
-    if not console.terminal:
-        raise UsageError(
-            "some of this could run on your machine by itself, and there is nobody to ask",
-            hint="look at it (diff), then: --accept-risks",
-        )
-    return console.confirm("some of this could run on your machine by itself: bring it?")
 
 
 def _told(console: Console, outcome: merge.Outcome, *, as_json: bool) -> int:
@@ -250,13 +232,3 @@ def _undo(console: Console, repository: Repository, name: str, *, as_json: bool)
     branch = undone.branch.removeprefix("refs/heads/")
     console.done(f"{branch} is at {undone.tip[:10]} again" if undone.tip else f"{branch} is gone")
     return 0
-
-
-def delete(console: Console, name: str, lost: Losses, delete_it: Callable[[], None]) -> None:
-    """Delete the session, unless more would be lost than was merged."""
-    if lost:
-        console.warn(f"session {name} is kept: it holds more than this merge brought")
-        console.hint(f"claude-container delete {name} says what")
-        return
-    delete_it()
-    console.done(f"session {name} is deleted")

@@ -10,9 +10,8 @@ from typing import Any
 from claude_container.changes import figures, folder, risks
 from claude_container.changes.folder import Plan, Row, record
 from claude_container.changes.taken import lines
-from claude_container.cli import merge as shared
 from claude_container.cli import merge_words as words
-from claude_container.cli import session, table
+from claude_container.cli import merging, session, table
 from claude_container.cli.console import Console
 from claude_container.cli.main import Call
 from claude_container.engines.base import Engine
@@ -49,7 +48,7 @@ def merge(
             console.warn(f"not in here: {pending} in the session, which a merge commits first")
         else:
             console.doing(f"committing {pending} in the session first")
-            upkeep.commit_pending(engine, opened, shared.MESSAGE, console)
+            upkeep.commit_pending(engine, opened, merging.MESSAGE, console)
             seen = session.look_now(call, engine, repository, opened, counted=False)
     planned = record.since_last(repository, opened.name, opened.directory)
     resolving = f"claude-container push {opened.name} brings your files in there, for Claude to"
@@ -67,7 +66,9 @@ def merge(
         return 1
     if is_agreed and flags["delete"]:
         lost = remove.losses(engine, repository, opened, console, limits=session.limits())
-        shared.delete(console, opened.name, lost, lambda: remove.remove(engine, repository, opened))
+        merging.delete(
+            console, opened.name, lost, lambda: remove.remove(engine, repository, opened)
+        )
     return 0
 
 
@@ -112,7 +113,7 @@ def agreed(console: Console, planned: Plan, flags: dict[str, Any]) -> bool:
     if asked and not console.confirm(f"Write this into {table.short_path(str(planned.folder))}?"):
         console.done("nothing was written")
         return False
-    return shared.accepted(console, rows, flags)
+    return merging.accepted(console, rows, flags)
 
 
 def _undo(console: Console, repository: Repository, opened: Session, flags: dict[str, Any]) -> int:

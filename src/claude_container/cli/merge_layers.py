@@ -6,8 +6,7 @@ from typing import Any
 
 from claude_container.changes import folder
 from claude_container.changes.folder import Plan
-from claude_container.cli import diff_layers, merge_folder, session
-from claude_container.cli import merge as shared
+from claude_container.cli import diff_layers, merge_folder, merging, session
 from claude_container.cli.main import Call
 from claude_container.engines.base import Engine
 from claude_container.errors import ClaudeContainerError, UsageError
@@ -38,7 +37,7 @@ def merge(call: Call, engine: Engine, found: Overlay, flags: dict[str, Any]) -> 
         return 1
     if written and flags["delete"]:
         lost = remove.overlay_losses(engine, found, call.console, limits=limits)
-        shared.delete(call.console, found.name, lost, lambda: remove.remove_overlay(engine, found))
+        merging.delete(call.console, found.name, lost, lambda: remove.remove_overlay(engine, found))
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from claude_container import host, images
-from claude_container.cli import launch, session, settings, table
+from claude_container.cli import planning, session, settings, table
 from claude_container.cli.main import Call
 from claude_container.cli.sweep import sweeping
 from claude_container.engines.base import Engine
@@ -25,8 +25,8 @@ def run(call: Call, flags: dict[str, Any], dockerfile: str | None) -> int:
     directory = _folder(flags["dir_"])
     name = flags["session"]
     name = model.overlay_name(directory) if name is None else model.check_name(name)
-    resolved = launch.resolve(call, directory, flags, dockerfile)
-    planned, engine = launch.plan(call, directory, name, flags, resolved, in_place=True)
+    resolved = planning.resolve(call, directory, flags, dockerfile)
+    planned, engine = planning.plan(call, directory, name, flags, resolved, in_place=True)
     _warn(call, directory)
     with sweeping(call.console, engine) as swept:
         found = _existing(engine, name, directory, swept)

@@ -12,10 +12,10 @@ import click
 from claude_container import git, host, images
 from claude_container.cli import (
     included,
-    launch,
     names,
     options,
     own,
+    planning,
     session,
     settings,
     start_folder,
@@ -67,7 +67,7 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
         directory = _directory(name, existing, here)
         if existing is None and here is None:
             start_folder.check(directory, flags)
-        resolved = launch.resolve(call, directory, flags, ask=not flags["no_enter"])
+        resolved = planning.resolve(call, directory, flags, ask=not flags["no_enter"])
         planned = None
         if not flags["no_enter"]:
             planned = _planned(call, name, directory, flags, resolved)
@@ -133,7 +133,7 @@ def _tell_existing(
 def _planned(
     call: Call, name: str, directory: Path, flags: dict[str, Any], resolved: Resolved
 ) -> enter.Launch:
-    planned, _ = launch.plan(call, directory, name, flags, resolved)
+    planned, _ = planning.plan(call, directory, name, flags, resolved)
     # A session is one conversation; a task of its own (-p) begins anew unless told.
     asked: Continue = "yes" if flags["continue_"] else "no" if call.claude_args else "auto"
     return replace(planned, volume=model.session_volume(name), continue_=asked)
