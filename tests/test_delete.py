@@ -283,14 +283,19 @@ def test_a_conversation_goes_only_if_one_says_so(
 
 
 @engine_test
-def test_refs_that_outlived_their_session_are_removed_unless_they_hold_work(
-    cli: Cli, session: GitSession
+@pytest.mark.parametrize("merged", [True, False])
+def test_refs_of_a_session_that_this_engine_does_not_have_stay_unless_it_is_told_to(
+    cli: Cli, session: GitSession, merged: bool
 ) -> None:
+    """It may be on another engine, where they are what it is known by."""
     session.commit("new.txt", "x", "New")
     cli("list", "--refresh")
+    if merged:
+        assert cli("merge", session.name, "--auto", cwd=session.repository).code == 0
     sh("docker", "volume", "rm", model.session_volume(session.name))
     done = cli("delete", session.name, cwd=session.repository)
-    assert (done.code, "New" in done.stderr) == (1, True)
+    assert (done.code, "New" in done.stderr) == (1, not merged)
+    assert f"docker has no session {session.name}, of which this repository" in done.stderr
     assert cli("delete", session.name, cwd=session.repository.parent).code == 1
     assert cli("delete", "--force", session.name, cwd=session.repository).code == 0
     assert gone(session)
