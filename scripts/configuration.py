@@ -48,7 +48,8 @@ says it; lists add up.
 
 1. A flag.
 2. A variable, `CLAUDE_CONTAINER_…`. An empty one says nothing.
-3. The project's file, `{config.PROJECT_FILE}`, in the directory where you launch.
+3. The project's file, `{config.PROJECT_FILE}`: of the directory where you launch, for `start` at
+   the top of the repository, for a session that there is in the directory that it is of.
 4. Your own file, `~/.config/claude-container/{config.USER_FILE}` (below `XDG_CONFIG_HOME` if that
    is set; `%APPDATA%\\claude-container\\{config.USER_FILE}` on Windows).
 
@@ -59,6 +60,9 @@ env = ["GITHUB_TOKEN", "MODE=fast"]
 mount = ["~/.cargo/registry:/cargo:ro"]
 include = [".env.test"]
 ```
+
+Only launches, `start`, `doctor`, `image` and `trust` read a project's file, and `shell` and `exec`
+where they start a container: for all else your own settings count alone.
 
 A key that does not exist, or a value of another type, is an error and names what was meant.
 
@@ -71,7 +75,8 @@ A project's file comes with a repository, and that may be somebody else's. So it
   limit a session, and not lift a limit of yours.
 - once you trust the directory: {{trusted}}.
   You are asked at the first launch that would use them; `claude-container trust` and `untrust`
-  answer beforehand, `--trust` for once.
+  answer beforehand, `--trust` for once. `include` has a [question of its own](#include), when a
+  session is made.
 - never: all the rest. It is ignored, and you are told.
 
 It is one directory that is trusted, not those in it.

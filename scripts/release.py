@@ -190,7 +190,7 @@ def check_contents(head: Files, sdist: Path, wheel: Path, version: str) -> None:
     if set(info) != {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}:
         refuse(f"{wheel.name} has other metadata", "see pyproject.toml", "\n".join(info))
     if info["licenses/LICENSE"] != head["LICENSE"][0] or info["METADATA"] != own:
-        refuse(f"licence or metadata differ in {wheel.name} and {sdist.name}", "see pyproject.toml")
+        refuse(f"license or metadata differ in {wheel.name} and {sdist.name}", "see pyproject.toml")
     if info["entry_points.txt"].decode() != ENTRY_POINTS:
         refuse(f"{wheel.name} has other programs", "see [project.scripts] in pyproject.toml")
     check_metadata(own)

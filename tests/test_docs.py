@@ -43,6 +43,14 @@ def test_every_verb_is_told_of_beside_the_reference(verb: str) -> None:
     assert any(f"claude-container {verb}" in read(page) for page in written)
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_line_of_a_help_ends_within_a_flag_or_name(verb: str) -> None:
+    command = main.cli.get_command(click.Context(main.cli), verb)
+    assert command
+    help = command.get_help(click.Context(command, info_name=verb, terminal_width=78))
+    assert [line for line in help.splitlines() if re.search(r"\w-$", line)] == []
+
+
 def test_what_an_image_needs_is_what_is_looked_for() -> None:
     named = re.search(r"^\| `(cat .*?)` \|", (ROOT / "docs" / "own-images.md").read_text(), re.M)
     looked_for = re.search(r"for program in (cat .*?);", (images.RECIPES / "look.sh").read_text())

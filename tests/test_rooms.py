@@ -1,4 +1,4 @@
-"""The rooms of the design: who may import whom, and how large a module may be."""
+"""The rooms of ARCHITECTURE.md: who may import whom, and how large a module may be."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_module_uses_only_its_own_room_and_the_rows_above_it(module: str) -> N
     if own == "__init__" or module in PROGRAMS:
         assert rooms_used(module) == set()
         return
-    assert own in RANK, f"{module} is in no row: give it one, here and in the design"
+    assert own in RANK, f"{module} is in no row: give it one, here and in ARCHITECTURE.md"
     wrong = {used for used in rooms_used(module) - {own} if RANK[used] >= RANK[own]}
     assert wrong == set()
 

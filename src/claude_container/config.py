@@ -82,7 +82,8 @@ class Settings:
     directory itself the name and email of your own git configuration."""
     include: tuple[str, ...] = ()
     """Ignored files that come along into a new session of a repository, as patterns of
-    .gitignore. Those of its own `.worktreeinclude` count, too, once you let them."""
+    .gitignore. Those of its own `.worktreeinclude` or file count, too, once you let them, which
+    is a question of its own; a no to the directory answers it."""
     token_store: Literal["file", "keyring"] | None = None
     """Where `login` keeps the token, and a launch looks for it."""
     ssh: bool | None = None

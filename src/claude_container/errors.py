@@ -2,7 +2,8 @@
 
 An error says what failed, shows the evidence and gives a hint; nothing below
 the command line prints. Exit codes: 0; 1 failed; 2 usage; 3 a defect of ours;
-130 interrupted; the container's own code when it ran.
+130 interrupted, 128 and its number for another signal; the container's own code
+when it ran.
 """
 
 from __future__ import annotations

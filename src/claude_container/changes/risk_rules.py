@@ -62,7 +62,7 @@ _RULES = (
     ),
     (
         "session",
-        "names ignored files that the next session gets to see",
+        "names ignored files that it asks to have in the next session",
         False,
         None,
         r"\.worktreeinclude$",

@@ -32,9 +32,10 @@ model's answers came from a script. Now with your own repository:
 @click.option("--ca-file", metavar="PEM", help="a company's certificate, for the image's build")
 @click.pass_obj
 def command(call: Call, /, engine: str | None, ca_file: str | None) -> None:
-    """See the whole loop here and now: no account, no network, nothing left behind.
+    """See the whole loop here and now: no account, and no network for claude.
 
-    The real Claude Code finds a bug in a little repository, fixes and commits it.
+    The real Claude Code finds a bug in a little repository, fixes and commits it. The
+    default image stays, nothing else does.
     """
     console = call.console
     chosen = own.settings(Settings(engine=engine, ca_file=ca_file))

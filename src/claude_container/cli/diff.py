@@ -22,7 +22,7 @@ from claude_container.terminal import visible
 
 
 @click.command("diff")
-@click.argument("name", shell_complete=names.complete_work)
+@click.argument("name", metavar="NAME [-- PATHS]", shell_complete=names.complete_work)
 @click.option("--stat", "shown", flag_value="stat", help="all files, with the lines they change")
 @click.option("--name-only", "shown", flag_value="names", help="all paths, one a line")
 @click.option("-z", "null", is_flag=True, help="with --name-only: a NUL after each path")

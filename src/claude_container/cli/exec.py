@@ -12,7 +12,7 @@ from claude_container.errors import UsageError
 
 
 @click.command("exec")
-@click.argument("name", shell_complete=names.complete_work)
+@click.argument("name", metavar="NAME -- CMD", shell_complete=names.complete_work)
 @options.launching
 @click.option("--trust", is_flag=True, help="use the session's directory's own files, this once")
 @click.pass_obj

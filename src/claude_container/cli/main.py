@@ -8,7 +8,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ VERBS = {
     "completion": "make your shell complete verbs, options and names",
     "demo": "the whole loop, offline: the real Claude Code against a scripted model",
     "doctor": "check engine, image, token, disk and platform, and say what to do",
-    "trust": "trust this directory's own Dockerfile and settings",
+    "trust": "trust this directory's own Dockerfile, settings and wish for ignored files",
     "untrust": "forget what was said about trusting this directory",
 }
 # The original's flags, and the words they are short for.
@@ -69,6 +69,28 @@ EPILOG = """What follows -- goes to claude unchanged:
   claude-container -- -p "fix the tests"  one task, no terminal needed
   claude-container ./docker/Dockerfile    in an image of your own
 """
+
+
+class _Formatter(click.HelpFormatter):
+    """Help in which no line ends within a flag or a name, which could not be searched for."""
+
+    # Of the same width, and no end of a word to textwrap.
+    _HYPHEN = "\N{NON-BREAKING HYPHEN}"
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace("-", self._HYPHEN))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        kept = [(first, second.replace("-", self._HYPHEN)) for first, second in rows]
+        super().write_dl(kept, col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        return super().getvalue().replace(self._HYPHEN, "-")
+
+
+click.Context.formatter_class = _Formatter
 
 
 class VerbGroup(click.Group):

@@ -34,7 +34,7 @@ from claude_container.sessions.payload import Continue
 
 
 @click.command("start")
-@click.argument("name", shell_complete=names.complete)
+@click.argument("name", metavar="NAME [-- CLAUDE ARGS]", shell_complete=names.complete)
 @click.option("--no-enter", is_flag=True, help="only create it")
 @click.option("--clean", is_flag=True, help="leave uncommitted and untracked work here")
 @click.option("--branch", metavar="BRANCH", help="begin with this branch, not the current one")
@@ -51,10 +51,10 @@ def command(call: Call, /, name: str, **flags: Any) -> int:
     """Put Claude to work on a copy of this repository, in a session called NAME.
 
     The copy has the current branch with its history, and uncommitted and untracked work
-    as one snapshot commit; ignored files stay, but for those that .worktreeinclude
-    names and you let come along. A second `start NAME` goes on with the session and its
-    conversation. What follows -- goes to claude: claude-container start fix -- -p "fix the
-    tests".
+    as one snapshot commit; ignored files stay, but for those that your `include` names,
+    or the repository names and you let come along. A second `start NAME` goes on with the
+    session and its conversation. What follows -- goes to claude:
+    claude-container start fix -- -p "fix the tests".
 
     A folder that is in no git repository gets a session, too: a copy of its files, but
     for what a .gitignore names. Nothing is written into it before a merge.

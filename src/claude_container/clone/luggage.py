@@ -11,6 +11,7 @@ from pathlib import Path
 from claude_container import refs
 from claude_container.archive import Entry
 from claude_container.clone import endings, index, lfs
+from claude_container.config import PROJECT_FILE
 from claude_container.errors import ClaudeContainerError
 from claude_container.git import Repository, quoted
 from claude_container.process import ProcessError
@@ -192,8 +193,9 @@ def _scan(folder: Path) -> list[os.DirEntry[str]]:
 
 def _unreadable(path: Path) -> ClaudeContainerError:
     return ClaudeContainerError(
-        f"cannot read {visible(str(path))}, which {INCLUDE_FILE} or your config names",
-        hint="mend it, or name it there no longer",
+        f"cannot read {visible(str(path))}, which is to come along",
+        hint=f"mend it, or name it no longer: in {INCLUDE_FILE}, or by include in"
+        f" {PROJECT_FILE} or your own file",
     )
 
 
