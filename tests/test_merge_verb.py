@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pytest
 
+from claude_container.changes import figures
 from claude_container.changes.figures import Figures
 from claude_container.changes.taken import Refused
 from claude_container.cli import merge as verb
@@ -52,6 +53,12 @@ def call(*args: str, terminal: bool = False) -> int:
     return code
 
 
+def ahead(lab: Lab) -> int | None:
+    """What `list` says of the session's commits."""
+    seen = figures.read(lab.repository, NAME)
+    return seen and seen.ahead
+
+
 def test_all_is_brought_unasked_and_said(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     lab.agent.commit("one \x1b]0;evil\x07", c="c\n")
     assert call("--all") == 0
@@ -62,8 +69,10 @@ def test_all_is_brought_unasked_and_said(lab: Lab, capsys: pytest.CaptureFixture
     assert lab.host.read("c.txt") == "c\n"
     assert call("--auto") == 0
     assert "nothing new for main" in capsys.readouterr().out
+    assert ahead(lab) == 0
     assert call("--undo") == 0
     assert lab.host.id() == lab.base
+    assert ahead(lab) == 1
 
 
 def test_a_branch_that_nothing_is_new_for_is_not_said_to_be_there(

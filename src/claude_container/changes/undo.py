@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from claude_container.changes import ready, taken
+from claude_container.changes import figures, own, ready, taken
 from claude_container.changes.taken import DONE, UNDOING, Record, Refused
 from claude_container.changes.target import checked_out
 from claude_container.git import Repository
@@ -86,6 +86,14 @@ def _back(repository: Repository, session: str, record: Record) -> Undone:
         repository.git("read-tree", "-m", record.index)
         repository.git("update-index", "-q", "--refresh", check=False)
     return Undone(record.branch, after, to, record.brought)
+
+
+def count_again(repository: Repository, session: str, branch: str) -> None:
+    """Have the figures of the last look tell what a merge would bring now."""
+    if seen := figures.read(repository, session):
+        ahead = len(own.remaining(repository, session, branches=("HEAD", branch)))
+        blob = figures.write(repository, dataclasses.replace(seen, ahead=ahead))
+        repository.update_refs({our_ref(session, "look"): blob})
 
 
 def _tree_back(repository: Repository, session: str, record: Record) -> Record:

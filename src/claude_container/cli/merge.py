@@ -229,6 +229,7 @@ def _undo(console: Console, repository: Repository, name: str, *, as_json: bool)
     undone = undo.undo(repository, name)
     if as_json:
         console.answer(json.dumps(asdict(undone), indent=2))
+    undo.count_again(repository, name, undone.branch)
     branch = undone.branch.removeprefix("refs/heads/")
     console.done(f"{branch} is at {undone.tip[:10]} again" if undone.tip else f"{branch} is gone")
     return 0
