@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from claude_container import process
@@ -29,6 +30,7 @@ from claude_container.process import Attached, Completed
 # Any single key may be one that claude or the user's shell wants, and docker's
 # default (Ctrl-P, Ctrl-Q) swallows Ctrl-P. Nobody types this by accident.
 _DETACH_KEYS = "ctrl-^,ctrl-@,ctrl-^,ctrl-@"
+_REMOVING = 10.0  # seconds that the engine has to remove what ended by itself
 _WORD = re.compile(r"[\w./:=-]+")
 
 
@@ -169,13 +171,13 @@ class CliEngine:
             )
             if stopped.code != 0:
                 return False
-        removed = self.call(
-            "rm",
-            *(self.force_flags if force else ()),
-            "--volumes",
-            container,
-            fine=lambda done: _done_or_absent(done) or "already in progress" in done.error_text,
-        )
+        until = time.monotonic() + _REMOVING
+        argv = ("rm", *(self.force_flags if force else ()), "--volumes", container)
+        while True:
+            removed = self.call(*argv, fine=lambda d: _done_or_absent(d) or _is_going(d))
+            if not _is_going(removed) or time.monotonic() > until:
+                break
+            time.sleep(0.1)
         # It names what it removed; podman 4.3 and new clients of docker call nothing a success.
         return bool(grace or removed.text)
 
@@ -284,6 +286,11 @@ class CliEngine:
 
 def _done_or_absent(done: Completed) -> bool:
     return done.code == 0 or words.absent(done.error_text)
+
+
+def _is_going(done: Completed) -> bool:
+    """It ended, and the engine removes it by itself: until it has, its name is not free."""
+    return "already in progress" in done.error_text
 
 
 def _ran(done: Completed) -> bool:
