@@ -96,30 +96,43 @@ def test_a_repository_made_inside_keeps_a_session_that_is_merged(
         assert "1 repository in it, at a commit that is nowhere else:\n    nested" in refused.stderr
 
 
+ON_A_BRANCH = (
+    "git checkout -q -b own && git commit -q --allow-empty -m Deep && git checkout -q --detach main"
+)
+
+
 @engine_test
 @pytest.mark.parametrize(
-    "script",
+    ("script", "said"),
     [
-        "echo x >new.txt",
-        "git commit -q --allow-empty -m Deep",
-        "git branch other && git checkout -q other && git commit -q --allow-empty -m Deep"
-        " && git checkout -q --detach main",
+        ("cd sub/refs && echo x >new.txt", "1 uncommitted file"),
+        ("cd sub/refs && git commit -q --allow-empty -m Deep", "1 uncommitted file"),
+        (f"cd sub/refs && {ON_A_BRANCH}", "sub/refs: 1 commits on other branches"),
+        # Its folder is gone from the tree, and with it the place that git would look at it from.
+        (
+            f"(cd sub/refs && {ON_A_BRANCH}) && git checkout -q -b without && git rm -qf sub/refs"
+            " && git commit -qm Without && git checkout -q main && rm -rf sub"
+            " && git update-index --skip-worktree sub/refs",
+            "sub/refs: 1 commits on other branches",
+        ),
+        # What was only fetched is somebody else's.
+        ("cd sub/refs && git update-ref refs/remotes/o/x $(git commit-tree -m X HEAD^{tree})", ""),
     ],
 )
 def test_work_in_a_submodule_is_found_whatever_is_to_be_ignored(
-    cli: Cli, tmp_path: Path, image: str, script: str
+    cli: Cli, tmp_path: Path, image: str, script: str, said: str
 ) -> None:
     inner, repository = (make_repository(tmp_path / name) for name in ("inner", "my repo"))
-    git(repository, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "sub")
-    git(repository, "config", "-f", ".gitmodules", "submodule.sub.ignore", "all")
+    add = ("-c", "protocol.file.allow=always", "submodule", "add", "-q")
+    git(repository, *add, str(inner), "sub/refs")
+    git(repository, "config", "-f", ".gitmodules", "submodule.sub/refs.ignore", "all")
     git(repository, "add", "--all")
     git(repository, "commit", "-qm", "Sub")
     with git_session(cli, repository) as session:
-        who = "git config user.name a && git config user.email a@b"
-        session.inside(f"cd sub && git checkout -q -B main && {who} && {script}")
-        refused = cli("delete", session.name, cwd=repository)
-        assert refused.code == 1, refused.stderr
-        assert "1 uncommitted file" in refused.stderr
+        who = "git config --global user.name a && git config --global user.email a@b"
+        session.inside(f"{who} && git -C sub/refs checkout -q -B main && {script}")
+        ended = cli("delete", session.name, cwd=repository)
+        assert (ended.code, said in ended.stderr) == (1 if said else 0, True), ended.stderr
 
 
 @engine_test
@@ -132,7 +145,8 @@ def test_work_in_a_submodule_is_found_whatever_is_to_be_ignored(
         ("echo x >a.txt; git stash -q", "WIP on main"),
         (STASHES, "First"),
         (f"{WORKTREE}; cd wt; git commit -q --allow-empty -m Elsewhere", "Elsewhere"),
-        (f"{WORKTREE}; echo x >wt/new.txt", "1 uncommitted file"),
+        (f"{WORKTREE}; echo x >wt/new.txt", "/workspace/wt: 1 uncommitted"),
+        (f"{WORKTREE}; echo junk >.git/worktrees/wt/index", "/workspace/wt: unknown uncommitted"),
         ("git checkout -q --detach; git commit -q --allow-empty -m Detached", "Detached"),
         ("git checkout -q --orphan other; git commit -qm Orphan", "Orphan"),
         ("rm -rf .git", "cannot be looked at"),

@@ -170,7 +170,11 @@ class Repository:
         not there). Raises ProcessError.
         """
         old = old or {}
-        lines = [f"verify {name} {id}\n" for name, id in old.items() if name not in new]
+        lines = [
+            f"verify {name}{f' {id}' if id else ''}\n"
+            for name, id in old.items()
+            if name not in new
+        ]
         for name, id in new.items():
             at = old.get(name)
             verb = "delete" if id is None else "create" if name in old and at is None else "update"

@@ -12,7 +12,7 @@ from claude_container.refs import our_ref
 
 @dataclass(frozen=True)
 class Other:
-    """A branch, or the stash, that holds commits which the session's HEAD does not."""
+    """A branch, a stash or a detached worktree with commits which the session's HEAD has not."""
 
     name: str  # as the session calls it; an agent chose it
     commit: str
@@ -26,11 +26,23 @@ class Figures:
     session: str  # the id (model.LAUNCH) of the session: a name can be used again
     head: str
     branch: str | None  # None: a detached HEAD
-    pending: tuple[str, ...]  # uncommitted work, "XY PATH" as in git-status(1), the first of it
+    # Uncommitted work, "XY PATH" as in git-status(1), the first of it; before that "-- WHERE: what"
+    # of what is in linked worktrees and submodules, which no commit of the session takes.
+    pending: tuple[str, ...]
     pending_count: int  # of all of it; -1 where git in the session could not tell
     others: tuple[Other, ...] = ()
     unseen: int = 0  # further refs, too many to bring
     ahead: int | None = None  # commits that a merge would bring, if they were counted
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """What of `pending` is in linked worktrees and submodules."""
+        return tuple(row[3:] for row in self.pending if row.startswith("-- "))
+
+    @property
+    def committable(self) -> int:
+        """How many paths of `pending_count` a commit in the session would take; -1: unknown."""
+        return max(-1, self.pending_count - len(self.elsewhere))
 
 
 def write(repository: Repository, figures: Figures) -> str:

@@ -100,6 +100,7 @@ def _lost(entry: Entry, losses: Losses) -> str:
         losses.unknown,
         table.many(losses.commits, "commit") if losses.commits else "",
         session.uncommitted(losses.uncommitted),
+        "work in worktrees or submodules" if losses.elsewhere else "",
         delete.changed(losses.changed) if losses.changed else "",
         delete.nested(losses.nested) if losses.nested else "",
         f"{losses.unseen} more branches" if losses.unseen else "",

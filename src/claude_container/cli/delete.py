@@ -192,6 +192,9 @@ def evidence(losses: Losses) -> list[str]:
             lines.append(f"  … and {more} more")
     if losses.uncommitted:
         lines.append(session.uncommitted(losses.uncommitted))
+    if losses.elsewhere:
+        lines.append("in linked worktrees and submodules:")
+        lines += [f"  {row}" for row in losses.elsewhere[: remove.SHOWN]]
     if losses.nested:
         lines.append(f"{nested(losses.nested)}:")
         lines += [f"  {path}" for path in losses.nested[: remove.SHOWN]]

@@ -131,7 +131,9 @@ def _totals(found: Review) -> str:
 
 
 def _hints(found: Review, *, of_folder: bool) -> Iterator[str]:
-    if of_folder and found.pending_count and not found.new:
+    # What is in worktrees and submodules no merge commits.
+    mine = found.pending_count - sum(row.startswith("-- ") for row in found.pending)
+    if of_folder and mine and not found.new:
         yield f"claude-container merge {found.session} commits it there, and brings it"
         return
     if found.new:

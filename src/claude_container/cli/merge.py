@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -81,8 +82,10 @@ def _merge(call: Call, engine: Engine, name: str, flags: dict[str, Any]) -> int:
     if flags["commit_pending"] and not flags["dry_run"]:
         upkeep.commit_pending(engine, opened, merging.MESSAGE, console)
     figures = session.look_now(call, engine, repository, opened, counted=False)
-    if pending := session.uncommitted(figures.pending_count):
+    if pending := session.uncommitted(figures.committable):
         console.warn(f"not part of this: {pending} in the session (--commit-pending commits it)")
+    for row in figures.elsewhere:
+        console.warn(f"not part of this: {row}")
     planned = plan.plan(repository, name, _options(flags))
     new = planned.commits
     if not flags["as_json"]:
@@ -229,7 +232,8 @@ def _undo(console: Console, repository: Repository, name: str, *, as_json: bool)
     undone = undo.undo(repository, name)
     if as_json:
         console.answer(json.dumps(asdict(undone), indent=2))
-    undo.count_again(repository, name, undone.branch)
+    with contextlib.suppress(ClaudeContainerError):  # it is done, whatever `list` says of it
+        undo.count_again(repository, name, undone.branch)
     branch = undone.branch.removeprefix("refs/heads/")
     console.done(f"{branch} is at {undone.tip[:10]} again" if undone.tip else f"{branch} is gone")
     return 0

@@ -43,13 +43,15 @@ def merge(
     if flags["undo_"]:
         return _undo(console, repository, opened, flags)
     seen = session.look_now(call, engine, repository, opened, counted=False)
-    if pending := session.uncommitted(seen.pending_count):
+    if pending := session.uncommitted(seen.committable):
         if flags["dry_run"]:
             console.warn(f"not in here: {pending} in the session, which a merge commits first")
         else:
             console.doing(f"committing {pending} in the session first")
             upkeep.commit_pending(engine, opened, merging.MESSAGE, console)
             seen = session.look_now(call, engine, repository, opened, counted=False)
+    for row in seen.elsewhere:
+        console.warn(f"not part of this: {row}")
     planned = record.since_last(repository, opened.name, opened.directory)
     resolving = f"claude-container push {opened.name} brings your files in there, for Claude to"
     can = shown(console, planned, flags, f"{resolving} resolve it")

@@ -86,6 +86,13 @@ def check_free(volumes: Iterable[Volume], name: str) -> None:
         )
 
 
+def pending(seen: Figures) -> str:
+    """What no commit of a session has, by count: "" for nothing."""
+    elsewhere = table.many(len(seen.elsewhere), "worktree or submodule", "worktrees or submodules")
+    parts = (uncommitted(seen.committable), f"work in {elsewhere}" if seen.elsewhere else "")
+    return ", ".join(filter(None, parts))
+
+
 def uncommitted(count: int) -> str:
     """Uncommitted work in a session, by count: "" for none, and below 0 nobody knows."""
     if count < 0:

@@ -212,7 +212,7 @@ def _summary(call: Call, engine: Engine, name: str, here: Repository | None) -> 
         call.console.warn(f"cannot look at session {name}: {error.what}")
         return
     commits = table.many(seen.ahead or 0, "commit")
-    holds = ", ".join(filter(None, (commits, session.uncommitted(seen.pending_count))))
+    holds = ", ".join(filter(None, (commits, session.pending(seen))))
     call.console.done(f"left session {name}: {holds}")
     call.console.hint(f"claude-container diff {name} shows it, merge {name} brings it")
     call.console.hint(f"claude-container start {name} goes on with it")

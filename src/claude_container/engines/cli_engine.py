@@ -30,7 +30,7 @@ from claude_container.process import Attached, Completed
 # Any single key may be one that claude or the user's shell wants, and docker's
 # default (Ctrl-P, Ctrl-Q) swallows Ctrl-P. Nobody types this by accident.
 _DETACH_KEYS = "ctrl-^,ctrl-@,ctrl-^,ctrl-@"
-_REMOVING = 10.0  # seconds that the engine has to remove what ended by itself
+_REMOVING = 3.0  # seconds that the engine has to remove what ended by itself
 _WORD = re.compile(r"[\w./:=-]+")
 
 

@@ -15,30 +15,49 @@ fail() {
     exit 95
 }
 
+# Run within what is left of the time that a look has before somebody stops waiting.
+limited() {
+    left=$((until - $(date +%s)))
+    [ "$left" -gt 0 ] && timeout "$left" "$@"
+}
 # Whatever .gitmodules says: what is in a submodule is lost with the rest.
-status() {
-    timeout 40 git -c core.fsmonitor=false status --porcelain -z --no-renames --untracked-files=normal --ignore-submodules=none
+status() { # FLAGS OF GIT
+    limited git -c core.fsmonitor=false "$@" status --porcelain -z --no-renames --untracked-files=normal --ignore-submodules=none
 }
 rows() { tr -cd '\0' | wc -c; }
 
 # How many paths are uncommitted, which are then in /tmp/status; -1 where git cannot tell.
-# A linked worktree, and a submodule with branches of its own, count as one.
+# First come rows of what no commit of the workspace could take: "-- WHERE: what".
 pending() {
+    until=$(($(date +%s) + 40))
     if ! status >/tmp/status; then
         : >/tmp/status
         echo -1
         return
     fi
+    elsewhere >/tmp/elsewhere
+    cat /tmp/elsewhere /tmp/status >/tmp/all
+    mv /tmp/all /tmp/status
+    rows </tmp/status
+}
+
+# Linked worktrees with work in them, and submodules with branches of their own.
+elsewhere() {
     for own in .git/worktrees/*/; do
         tree=$(sed 's|/\.git$||' "$own/gitdir" 2>/dev/null) && [ -d "$tree" ] || continue
-        count=$(cd "$tree" && status 2>/dev/null | rows)
-        [ "$count" = 0 ] || printf ' M %s: %s uncommitted\0' "$tree" "$count" >>/tmp/status
+        # One that is not ignored is a row already.
+        ! tr '\0' '\n' </tmp/status | grep -qxF "?? ${tree#/workspace/}/" || continue
+        count=unknown
+        ! status --git-dir="$own" --work-tree="$tree" >/tmp/own 2>/dev/null || count=$(rows </tmp/own)
+        [ "$count" = 0 ] || printf -- '-- %s: %s uncommitted\0' "$tree" "$count"
     done
-    find .git/modules -name HEAD ! -path '*/logs/*' ! -path '*/refs/*' -exec dirname {} \; 2>/dev/null | while read -r own; do
-        count=$(git --git-dir="$own" rev-list --count --all --not HEAD 2>/dev/null) || continue
-        [ "$count" = 0 ] || printf ' M %s: %s commits on its other branches\0' "$own" "$count" >>/tmp/status
+    # Not by `git submodule`: those of other branches are there, too.
+    find .git/modules -type d \( -name refs -o -name logs \) -exec test -e {}/../HEAD \; -prune -o -name HEAD -exec dirname {} \; 2>/dev/null | while IFS= read -r own; do
+        at() { GIT_WORK_TREE=. git --git-dir="$own" rev-parse --quiet --verify "$1" 2>/dev/null || :; }
+        # shellcheck disable=SC2046
+        count=$(GIT_WORK_TREE=. limited git --git-dir="$own" rev-list --count --branches $(at refs/stash) --not $(at HEAD) --remotes --tags 2>/dev/null) || count=unknown
+        [ "$count" = 0 ] || printf -- '-- %s: %s commits on other branches\0' "$own" "$count"
     done
-    rows </tmp/status
 }
 
 # Commits that no ref holds, and by what they are known: older stashes, detached worktrees.

@@ -44,6 +44,7 @@ class Losses:
     named: tuple[str, ...] = ()  # "1a2b3c4 subject", the newest of them
     uncommitted: int = 0  # files; -1 where git in the session could not tell
     changed: int = 0  # files of an overlay that its folder has otherwise, or not
+    elsewhere: tuple[str, ...] = ()  # "where: what", of linked worktrees and submodules
     nested: tuple[str, ...] = ()  # repositories in it, at commits that are nowhere else
     unseen: int = 0  # branches, too many to look at
     gone: str = ""  # the repository that it came from, which is not there
@@ -51,7 +52,7 @@ class Losses:
 
     def __bool__(self) -> bool:
         counts = self.commits or self.uncommitted or self.changed or self.unseen
-        return bool(counts or self.nested or self.gone or self.unknown)
+        return bool(counts or self.elsewhere or self.nested or self.gone or self.unknown)
 
 
 def losses(
@@ -81,7 +82,8 @@ def losses(
     return Losses(
         commits=count,
         named=named,
-        uncommitted=seen.pending_count,
+        uncommitted=seen.committable,
+        elsewhere=tuple(map(visible, seen.elsewhere)),
         nested=_nested(repository, session, tips),
         unseen=seen.unseen,
     )
