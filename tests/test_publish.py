@@ -205,8 +205,9 @@ def repository(registry: str) -> Iterator[str]:
 
 
 def _forget(repository: str) -> None:
-    listed = sh("docker", "images", repository, "--format", "{{.Repository}}:{{.Tag}}")
-    if names := listed.split():
+    # Of a run that was cut short an image may be left that has lost its tag.
+    shown = '{{.Repository}}{{if eq .Tag "<none>"}}@{{.Digest}}{{else}}:{{.Tag}}{{end}}'
+    if names := sh("docker", "images", "--digests", repository, "--format", shown).split():
         sh("docker", "image", "rm", "--force", *names)
 
 
